@@ -1,5 +1,5 @@
 //! Tests members in a room of a signaling server that lies: it shows everybody descriptions of its own, forges senders,
-//! replays what was said and invents peers.
+//! replays what was said and invents peers; and of one that keeps all that it hears.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
+use base64ct::{Base64Unpadded, Encoding as _};
 use futures::{SinkExt as _, StreamExt as _};
 use liferaft::transport::carrier::{Address, Carrier as _};
 use liferaft::transport::signaling::SignalingServer;
@@ -48,6 +49,8 @@ struct State {
     peers: BTreeMap<Peer, UnboundedSender<String>>,
     earlier: Vec<Value>,
     made_up: usize,
+    /// All that it was ever told: the heads of requests, and each message.
+    heard: Vec<u8>,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -132,13 +135,15 @@ impl Liar {
 
     /// Serves a peer until it is gone.
     async fn attend(self, stream: tokio::net::TcpStream) -> Option<()> {
-        let mut query = String::new();
+        let (mut head, mut query) = (String::new(), String::new());
         #[expect(clippy::result_large_err, reason = "it is tungstenite's callback")]
         let read = |request: &Request, response: Response| {
+            head = format!("{request:?}");
             query = request.uri().query().unwrap_or_default().to_owned();
             Ok(response)
         };
         let socket = accept_hdr_async(stream, read).await.ok()?;
+        self.state().heard.extend(head.into_bytes());
         let of = |name: &str| {
             let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
             let found = pairs.find(|(known, _)| *known == name);
@@ -160,6 +165,7 @@ impl Liar {
             }
         });
         while let Some(Ok(message)) = source.next().await {
+            self.state().heard.extend(message.clone().into_data());
             let text = message.to_text().unwrap_or_default();
             if let Ok(message) = serde_json::from_str(text) {
                 self.state().carry(&peer, message);
@@ -203,6 +209,24 @@ fn impostor(room: &str, server: ServerId) -> WebRtcCarrier {
     let mut carrier = WebRtcCarrier::dial_only(config.with_signaling(signaling));
     carrier.introduce(server);
     carrier
+}
+
+/// Returns bytes as they are, and as texts have them: in hexadecimal, and in base64 behind whatever stands before them.
+fn forms(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let base64 = [0, 1, 2].map(|before| {
+        let text = Base64Unpadded::encode_string(&[&vec![0; before], bytes].concat());
+        // The characters at both ends have bits of what stands beside the bytes.
+        let whole = (before * 8).div_ceil(6)..(before + bytes.len()) * 8 / 6;
+        text[whole].to_owned()
+    });
+    let for_urls = base64
+        .clone()
+        .map(|text| text.replace('+', "-").replace('/', "_"));
+    let texts = base64.into_iter().chain(for_urls);
+    let texts = texts.chain([hex.to_uppercase(), hex]);
+    let texts = texts.map(String::into_bytes);
+    texts.chain([bytes.to_vec()]).collect()
 }
 
 /// Leaves the addresses in rooms alone.
@@ -276,4 +300,46 @@ fn a_server_that_lies_changes_no_membership_and_gets_no_link() {
     told_by(&["kv", "--at", &operator, "set", "camp", "hill"]);
     liar.state().is_hostile = false;
     dan.until_voters(3);
+}
+
+#[test]
+fn a_server_sees_no_secret_of_an_invitation_and_no_data() {
+    let folder = Folder::new("unseen");
+    let (server, room) = Liar::start();
+    let in_room = |command: &str, name: &str, more: &[&str]| {
+        let data = folder.of(name);
+        let flags = [command, "--data", &data, "--room", &room, "--name", name];
+        Node::start(&[&flags, more].concat())
+    };
+    let ada = in_room("init", "ada", &[]);
+    let invitations = [ada.invitation(), ada.invitation_for("operator")];
+    let bob = in_room("node", "bob", &["--join", &invitations[0]]);
+    bob.until_voters(2);
+    let (key, value) = ("camp-of-tonight", "hill-of-the-owls");
+    told_by(&["kv", "--at", &invitations[1], "set", key, value]);
+
+    let heard = server.state().heard.clone();
+
+    let has = |bytes: &[u8]| heard.windows(bytes.len()).any(|window| window == bytes);
+    let secrets = invitations.map(|text| {
+        let invitation: Invitation = text.parse().expect("it was printed");
+        let secret = *invitation.token().expect("it lets in").as_bytes();
+        let is_in_text = |form: &Vec<u8>| text.contains(&*String::from_utf8_lossy(form));
+        assert!(
+            forms(&secret).iter().any(is_in_text),
+            "it is found where it is"
+        );
+        secret
+    });
+    let unseen = [
+        &secrets[0][..],
+        &secrets[1],
+        key.as_bytes(),
+        value.as_bytes(),
+    ];
+    for form in unseen.iter().flat_map(|bytes| forms(bytes)) {
+        assert!(!has(&form), "{}", String::from_utf8_lossy(&form));
+    }
+    // They met by it, and nowhere else.
+    assert!(has(b"OFFER") && has(b"ANSWER"));
 }
