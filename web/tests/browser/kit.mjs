@@ -129,8 +129,8 @@ export async function chat(page, pages, line) {
 }
 
 // Starts a signaling server for pages of another one.
-export function serveSignals(program, origin) {
-  const args = ['serve', '--listen', '127.0.0.1:0', '--allow-origin', origin, '--until-eof'];
+export function serveSignals(program, origin, listen = '127.0.0.1:0') {
+  const args = ['serve', '--listen', listen, '--allow-origin', origin, '--until-eof'];
   return start(program, args, (line) => line.match(/^signaling at (http:\/\/127\.0\.0\.1:\d+)$/)?.[1]);
 }
 

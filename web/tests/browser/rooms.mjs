@@ -1,6 +1,6 @@
 // Members in tabs: three found a cluster in a room of `liferaft serve`, elect and chat; the cluster goes on without the
-// server and without a tab that crashes, and takes in a tab that is loaded anew, a native member, and without the server a
-// tab by a member's link. Run by
+// server and without a tab that crashes, and takes in a tab that is loaded anew, a native member, without the server a
+// tab by a member's link, and one whose link names nobody who is there. Run by
 // `cargo xtask test --only browser`:
 //
 //   node rooms.mjs LIFERAFT CHROMIUM MODULES SITE
@@ -15,7 +15,7 @@ import { at, founding } from './page.mjs';
 const [program, chromium, modules, site] = process.argv.slice(2);
 const end = endsWithin(120_000);
 const files = await serveFiles(site);
-const server = await serveSignals(program, files.origin);
+let server = await serveSignals(program, files.origin);
 const browser = await launch(modules, chromium);
 const folder = mkdtempSync(path.join(tmpdir(), 'liferaft-rooms-'));
 // As soon as a tab does, whoever leads.
@@ -68,6 +68,11 @@ try {
   await all(left, 'tabs go on without one that crashed', ({ leader }) => leader && leader !== crashed);
   await chat(bob, left, 'without Ada');
   check((await seen([eve]))[0].lines.at(-1) === 'without Ada', 'in one order');
+
+  // It knows nothing of the room. Members come back, and a tab asks it for them whose link names nobody who is there.
+  server = await serveSignals(program, files.origin, new URL(server.said).host);
+  const fay = await tab(browser, link);
+  await all([fay], 'a tab finds members in the room whom its link does not name', has('without Ada'));
 } catch (error) {
   await dump(browser);
   throw error;

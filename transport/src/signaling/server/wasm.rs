@@ -2,11 +2,14 @@
 
 use futures::channel::{mpsc, oneshot};
 use futures::{FutureExt, SinkExt, StreamExt, select_biased};
-use js_sys::JsString;
+use js_sys::{JsString, Promise, Uint8Array};
 use wasm_bindgen::JsCast;
-use wasm_bindgen::closure::Closure;
-use wasm_bindgen_futures::spawn_local;
-use web_sys::{MessageEvent, WebSocket};
+use wasm_bindgen::prelude::{Closure, JsValue, wasm_bindgen};
+use wasm_bindgen_futures::{JsFuture, spawn_local};
+use web_sys::{
+    AbortSignal, MessageEvent, ReadableStreamDefaultReader, ReadableStreamReadResult,
+    RequestCredentials, RequestInit, Response, WebSocket,
+};
 
 use super::message::MESSAGE_BYTES_MAX;
 use super::{SocketEnd, SocketEvent};
@@ -18,6 +21,16 @@ const UNTOLD_TEXTS_MAX: usize = 8;
 
 /// The most bytes that a host holds to be sent. A server for which there are more reads nothing, and is none.
 const UNSENT_BYTES_MAX: u32 = 1024 * 1024;
+
+/// How long a server may take to say who is there, in milliseconds.
+const LISTING_TIME_MAX_MS: u32 = 5_000;
+
+#[wasm_bindgen]
+extern "C" {
+    /// That of the page, or of the worker.
+    #[wasm_bindgen(catch)]
+    fn fetch(url: &str, options: &RequestInit) -> Result<Promise, JsValue>;
+}
 
 /// What only this host is told: nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,8 +54,50 @@ pub(super) fn open(target: Target, _options: &Options, _keeps_id: bool, end: Soc
     });
 }
 
-/// Pages know who is in their room by whoever serves them. Dropping the answer says that there is none.
-pub(super) fn list(_target: Target, _options: &Options, _answer: oneshot::Sender<String>) {}
+/// Asks the server who is there, and tells what it answers, if that is something. It lets in pages of its own origin,
+/// and of those that it permits.
+pub(super) fn list(target: Target, _options: &Options, answer: oneshot::Sender<String>) {
+    spawn_local(async move {
+        match fetched(&target).await {
+            // Nobody may wait for it any more.
+            Ok(text) => drop(answer.send(text)),
+            Err(error) => {
+                tracing::debug!(
+                    host = target.host,
+                    ?error,
+                    "the signaling server does not say who is there"
+                );
+            }
+        }
+    });
+}
+
+/// Returns a short text that a server answers with, of which no more is read than there may be.
+async fn fetched(target: &Target) -> Result<String, JsValue> {
+    let options = RequestInit::new();
+    options.set_credentials(RequestCredentials::Omit);
+    options.set_signal(Some(&AbortSignal::timeout_with_u32(LISTING_TIME_MAX_MS)));
+    let url = target.url().replacen("ws", "http", 1);
+    let response: Response = JsFuture::from(fetch(&url, &options)?).await?.dyn_into()?;
+    let body = response.body().filter(|_| response.ok());
+    let reader = body.ok_or("it refuses")?.get_reader();
+    let reader: ReadableStreamDefaultReader = reader.dyn_into()?;
+    let mut text = Vec::new();
+    loop {
+        let read = JsFuture::from(reader.read()).await?;
+        let read: ReadableStreamReadResult = read.unchecked_into();
+        if read.get_done() != Some(false) {
+            return String::from_utf8(text).map_err(|_| "it says no text".into());
+        }
+        let part: Uint8Array = read.get_value().dyn_into()?;
+        let length = usize::try_from(part.length()).unwrap_or(usize::MAX);
+        if length > MESSAGE_BYTES_MAX - text.len() {
+            let _canceled = reader.cancel();
+            return Err("it says too much".into());
+        }
+        text.extend(part.to_vec());
+    }
+}
 
 async fn run(socket: &WebSocket, end: SocketEnd) {
     let SocketEnd {
