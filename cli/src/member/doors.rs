@@ -60,7 +60,8 @@ impl Doors {
         }
         doors.addresses = doors.addresses(place)?;
         if let Some(address) = place.monitor {
-            doors.web = Some(Web::listen(address).await?);
+            let signaling = doors.rtc.as_ref().map(WebRtcCarrier::signaling);
+            doors.web = Some(Web::listen(address, signaling).await?);
         }
         Ok(doors)
     }

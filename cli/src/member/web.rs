@@ -15,6 +15,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use liferaft::driver::{Handle, MemberStatus};
 use liferaft::kv::Kv;
+use liferaft::transport::webrtc::SignalingMeter;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -37,22 +38,33 @@ const EXPOSITION: HeaderValue = HeaderValue::from_static("text/plain; version=0.
 pub(crate) struct Web {
     listener: TcpListener,
     address: SocketAddr,
-    figures: PrometheusHandle,
+    figures: Figures,
+}
+
+/// The figures of this process.
+#[derive(Clone)]
+struct Figures {
+    kept: PrometheusHandle,
+    /// What tells in which rooms the member is found, if it may be in any.
+    signaling: Option<SignalingMeter>,
 }
 
 impl Web {
     /// Listens, and has all figures of this process kept from here on.
-    pub(crate) async fn listen(address: SocketAddr) -> anyhow::Result<Self> {
+    pub(crate) async fn listen(
+        address: SocketAddr,
+        signaling: Option<SignalingMeter>,
+    ) -> anyhow::Result<Self> {
         let refused = || format!("cannot listen on {address} for monitors");
         let listener = TcpListener::bind(address).await.with_context(refused)?;
         let address = listener.local_addr().with_context(refused)?;
-        let figures = PrometheusBuilder::new()
+        let kept = PrometheusBuilder::new()
             .install_recorder()
             .context("cannot keep figures")?;
         Ok(Self {
             listener,
             address,
-            figures,
+            figures: Figures { kept, signaling },
         })
     }
 
@@ -85,6 +97,23 @@ impl Web {
     }
 }
 
+impl Figures {
+    fn render(&self) -> String {
+        self.kept.run_upkeep();
+        let mut text = self.kept.render();
+        if let Some(signaling) = &self.signaling {
+            let rooms = signaling.read();
+            let reached = rooms.iter().filter(|room| room.is_connected).count();
+            text += &format!(
+                "# TYPE liferaft_rooms gauge\nliferaft_rooms {}\n# TYPE liferaft_rooms_reached gauge\n\
+                 liferaft_rooms_reached {reached}\n",
+                rooms.len(),
+            );
+        }
+        text
+    }
+}
+
 /// Returns which connection gives up its place, of those of these hosts, the oldest first: the oldest one of the host
 /// that has the most.
 fn place_to_give_up(hosts: &[IpAddr]) -> Option<usize> {
@@ -94,11 +123,7 @@ fn place_to_give_up(hosts: &[IpAddr]) -> Option<usize> {
 }
 
 /// Answers one request, within a time. Whoever does not read the answer has no other one made.
-async fn serve_one(
-    stream: TcpStream,
-    figures: PrometheusHandle,
-    status: watch::Receiver<MemberStatus>,
-) {
+async fn serve_one(stream: TcpStream, figures: Figures, status: watch::Receiver<MemberStatus>) {
     let answer = service_fn(|request: Request<Incoming>| {
         let answer = answer(&request, &figures, &status);
         async move { Ok::<_, Infallible>(answer) }
@@ -117,7 +142,7 @@ async fn serve_one(
 
 fn answer(
     request: &Request<Incoming>,
-    figures: &PrometheusHandle,
+    figures: &Figures,
     status: &watch::Receiver<MemberStatus>,
 ) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -129,7 +154,6 @@ fn answer(
     };
     match request.uri().path() {
         "/metrics" => {
-            figures.run_upkeep();
             let mut response = text(StatusCode::OK, &figures.render());
             response.headers_mut().insert(CONTENT_TYPE, EXPOSITION);
             response

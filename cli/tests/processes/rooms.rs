@@ -144,6 +144,30 @@ fn a_member_that_was_killed_gets_its_id_back() {
     assert_eq!(server.figure("ids_taken_total"), 0);
 }
 
+#[test]
+fn a_member_tells_monitors_how_many_rooms_it_reaches() {
+    let folder = Folder::new("room-figures");
+    let server = Server::start(ANYWHERE);
+    let (room, data) = (server.room(), folder.of("ada"));
+    let ada = Node::start(&[
+        "init",
+        "--data",
+        &data,
+        "--room",
+        &room,
+        "--monitor",
+        ANYWHERE,
+    ]);
+    let monitor = ada.monitor();
+    let has = |figure: &str| get(monitor, "/metrics").contains(&format!("\n{figure}\n"));
+
+    until("it is found there", || has("liferaft_rooms_reached 1"));
+    server.kill();
+    until("it is not", || has("liferaft_rooms_reached 0"));
+
+    assert!(has("liferaft_rooms 1"));
+}
+
 /// So long a join takes at most that waits for the server's return.
 const JOINING_TIME: Duration = Duration::from_secs(5);
 
