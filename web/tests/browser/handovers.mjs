@@ -4,14 +4,14 @@
 //
 // with the program, the browser, the folder of node_modules, the folder that `cargo xtask web` makes, how many leaders are
 // closed, and how many of them must hand over.
-import { all, check, close, dump, endsWithin, launch, makeRoom, seen, serveFiles, serveSignals, tab } from './kit.mjs';
+import { all, check, departures, dump, endsWithin, launch, leading, makeRoom, seen, serveFiles, serveSignals, tab } from './kit.mjs';
 import { at, founding } from './page.mjs';
 
 const [program, chromium, modules, site, times, least] = process.argv.slice(2);
 const SIZE = 3;
-// Nobody is elected so soon after the last word of a leader without having been told to: that takes an election timeout,
-// which is a second and more.
-const HANDED_OVER_MS = 750;
+// Nobody is elected so soon without having been told to: that takes an election timeout, which is a second and more, since
+// the last word of the leader, which has one every 100 ms.
+const HANDED_OVER_MS = 900;
 const end = endsWithin(60_000 + 60_000 * Number(times));
 const files = await serveFiles(site);
 const server = await serveSignals(program, files.origin);
@@ -26,11 +26,13 @@ try {
     const [{ link }] = await seen(tabs);
     while (tabs.length < SIZE) tabs.push(await tab(browser, link));
     await all(tabs, `${SIZE} vote`, ({ id, voters, leader }) => leader && voters.length === SIZE && voters.includes(id));
-    const shown = await seen(tabs);
-    const [closed] = tabs.splice(shown.findIndex(({ id, leader }) => id === leader), 1);
+    const { leader: gone, page: closed } = await leading(tabs);
+    tabs.splice(tabs.indexOf(closed), 1);
+    const before = await departures(closed);
     const began = Date.now();
-    await Promise.all([close(closed), all(tabs, 'another leads', ({ leader }) => leader && leader !== shown[0].leader)]);
+    await Promise.all([closed.close(), all(tabs, 'another leads', ({ leader }) => leader && leader !== gone)]);
     took.push(Date.now() - began);
+    check(await departures(closed) === before + 1, 'its page was told');
     await closed.context().close();
   }
   const handed = took.filter((milliseconds) => milliseconds < HANDED_OVER_MS).length;

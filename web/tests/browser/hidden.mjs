@@ -55,7 +55,8 @@ try {
   await checkHidden();
   for (const until = Date.now() + 1_000 * Number(seconds); Date.now() < until;) {
     await new Promise((later) => setTimeout(later, LINE_EVERY_MS));
-    await chat(tabs[1], tabs, `unseen, with ${Math.ceil((until - Date.now()) / 1_000)} s to come`);
+    const [{ term }] = await seen(tabs);
+    await chat(tabs[1], tabs, `unseen in term ${term}, with ${Math.ceil((until - Date.now()) / 1_000)} s to come`);
   }
   await chat(tabs[1], tabs, 'unseen');
   await checkHidden();

@@ -6,7 +6,7 @@
 //   node kills.mjs LIFERAFT CHROMIUM MODULES SITE TABS
 //
 // with the program, the browser, the folder of node_modules, the folder that `cargo xtask web` makes, and how many.
-import { all, chat, check, close, crash, dump, endsWithin, launch, makeRoom, seen, serveFiles, serveSignals, tab } from './kit.mjs';
+import { all, chat, check, close, crash, dump, endsWithin, launch, leading, makeRoom, seen, serveFiles, serveSignals, tab } from './kit.mjs';
 import { at, connect, founding } from './page.mjs';
 
 const [program, chromium, modules, site, count] = process.argv.slice(2);
@@ -22,14 +22,6 @@ const without = (gone) => tabs.filter((tab) => !gone.includes(tab));
 
 // All tabs vote, and nobody else.
 const takesPart = ({ id, voters, leader }) => leader && voters.length === tabs.length && voters.includes(id);
-
-// Returns the tab that leads, as itself and all others say.
-async function leading() {
-  const shown = await seen(tabs);
-  const [{ leader }] = shown;
-  check(shown.every((one) => one.leader === leader), 'all follow one');
-  return tabs[shown.findIndex(({ id }) => id === leader)];
-}
 
 // Each tab says a line, and all have the same history.
 async function chatFromEach() {
@@ -55,8 +47,6 @@ async function enter(newcomers) {
   await all(tabs, `${tabs.length} take part, and nobody else`, takesPart);
 }
 
-const idsOf = async (pages) => (await seen(pages)).map(({ id }) => id);
-
 try {
   const address = at(files.origin, server.said, await makeRoom(server.said));
   tabs.push(await tab(browser, founding(address)));
@@ -68,16 +58,14 @@ try {
   await chatFromEach();
   const invite = async () => tab(browser, (await seen(tabs))[0].link);
 
-  const crashed = await leading();
-  const crashedIds = await idsOf([crashed]);
+  const { page: crashed, leader: crashedId } = await leading(tabs);
   await crash(crashed, without([crashed]));
-  await goOnWithout([crashed], crashedIds);
+  await goOnWithout([crashed], [crashedId]);
   await enter([await invite()]);
 
-  const closed = await leading();
-  const closedIds = await idsOf([closed]);
+  const { page: closed, leader: closedId } = await leading(tabs);
   await close(closed);
-  await goOnWithout([closed], closedIds);
+  await goOnWithout([closed], [closedId]);
   await enter([await invite()]);
 
   const reloaded = tabs.pop();
@@ -85,8 +73,9 @@ try {
   await enter([reloaded]);
   await all([reloaded], 'it has all lines', ({ lines }) => lines.length === said);
 
-  const half = [await leading(), ...tabs].filter((one, index, all) => all.indexOf(one) === index).slice(0, Math.ceil(size / 2) - 1);
-  const halfIds = await idsOf(half);
+  const { page: leader } = await leading(tabs);
+  const half = [leader, ...without([leader])].slice(0, Math.ceil(size / 2) - 1);
+  const halfIds = (await seen(half)).map(({ id }) => id);
   for (const one of half) await crash(one, without(half));
   await goOnWithout(half, halfIds);
   await chatFromEach();

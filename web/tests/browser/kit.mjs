@@ -111,15 +111,25 @@ export async function close(page) {
 // What each page shows of its member.
 export const seen = (pages) => Promise.all(pages.map((page) => page.evaluate(read)));
 
-// Waits until what each of some pages shows of its member is as asked for. They are asked from outside: the timers of a
-// page may be held up.
+// Waits until what each of some pages shows of its member is as asked for, and returns it. They are asked from outside:
+// the timers of a page may be held up.
 export async function all(pages, what, holds) {
   const end = Date.now() + SHOWN_WITHIN_MS;
-  for (let shown = await seen(pages); !shown.every(holds); shown = await seen(pages)) {
+  let shown = await seen(pages);
+  while (!shown.every(holds)) {
     if (Date.now() > end) throw new Error(`not shown: ${what}: ${JSON.stringify(shown)}`);
     await new Promise((later) => setTimeout(later, POLL_MS));
+    shown = await seen(pages);
   }
   console.log(`ok: ${what}`);
+  return shown;
+}
+
+// Waits until all pages follow one member, and returns its id and the page that shows it, if one does.
+export async function leading(pages) {
+  const shown = await all(pages, 'all follow one', ({ leader }, _, [first]) => leader && leader === first.leader);
+  const [{ leader }] = shown;
+  return { leader, page: pages[shown.findIndex(({ id }) => id === leader)] };
 }
 
 // Has one page send a line, and waits until all have it.

@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { all, chat, check, crash, dump, endsWithin, launch, seen, serveFiles, start, tab } from './kit.mjs';
+import { all, chat, check, crash, dump, endsWithin, launch, leading, seen, serveFiles, start, tab } from './kit.mjs';
 import { joining } from './page.mjs';
 
 const [program, chromium, modules, site] = process.argv.slice(2);
@@ -40,12 +40,10 @@ async function native(command, ...args) {
 // hands over to whom it has heard last.
 async function untilNativeLeads(tabs, members) {
   for (;;) {
-    await all(tabs, 'all follow one', ({ leader }, _, shown) => leader && leader === shown[0].leader);
-    const shown = await seen(tabs);
-    const [{ leader }] = shown;
+    const { leader, page } = await leading(tabs);
     const native = members.find(({ started }) => started.server === leader);
     if (native) return native;
-    await tabs[shown.findIndex(({ id }) => id === leader)]?.evaluate(() => document.dispatchEvent(new Event('freeze')));
+    await page.evaluate(() => document.dispatchEvent(new Event('freeze')));
     await all(tabs, 'a tab hands over', hasLeaderBut(leader));
   }
 }
@@ -75,15 +73,15 @@ try {
 
   // A client has no way to a leader in a tab, which it need not have if one leads already.
   const ids = (await seen(tabs)).map(({ id }) => id);
-  if (!ids.includes((await seen(tabs))[0].leader)) await operate(invitation, 'members', 'transfer', ids[0]);
+  if (!(await leading(tabs)).page) await operate(invitation, 'members', 'transfer', ids[0]);
   await all(tabs, 'a tab leads', ({ leader }) => ids.includes(leader));
   for (const [at, one] of tabs.entries()) await chat(one, tabs, `line ${at}, to a tab`);
-  const [{ leader }] = await seen(tabs);
-  const [crashed] = tabs.splice(ids.indexOf(leader), 1);
-  await crash(crashed, tabs);
-  await all(tabs, 'all others go on', hasLeaderBut(leader));
-  await chat(tabs[1], tabs, 'without a tab');
-  const [one, other] = (await seen(tabs)).map(({ lines }) => lines.join('\n'));
+  const { leader, page: crashed } = await leading(tabs);
+  const left = tabs.filter((one) => one !== crashed);
+  await crash(crashed, left);
+  await all(left, 'all others go on', hasLeaderBut(leader));
+  await chat(left[1], left, 'without a tab');
+  const [one, other] = (await seen(left)).map(({ lines }) => lines.join('\n'));
   check(one === other, 'the history is the same on both tabs');
 } catch (error) {
   await dump(browser);

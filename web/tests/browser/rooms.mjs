@@ -9,7 +9,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { all, chat, check, crash, dump, endsWithin, launch, makeRoom, seen, serveFiles, serveSignals, start, tab } from './kit.mjs';
+import { all, chat, check, crash, dump, endsWithin, launch, leading, makeRoom, seen, serveFiles, serveSignals, start, tab } from './kit.mjs';
 import { at, founding } from './page.mjs';
 
 const [program, chromium, modules, site] = process.argv.slice(2);
@@ -39,11 +39,11 @@ try {
   check((await seen(tabs)).every(({ key }) => key === 'browser'), 'their keys are where no script can read them');
   for (const [index, one] of tabs.entries()) await chat(one, tabs, `<b>line ${index}</b>`);
 
-  const [first, , { id: before }] = await seen(tabs);
-  const leading = tabs[(await seen(tabs)).findIndex(({ id }) => id === first.leader)];
-  await leading.evaluate(() => document.dispatchEvent(new Event('freeze')));
-  await all([leading], 'a tab that leads hands over when it is about to be frozen', ({ id, leader }) => leader && leader !== id);
+  const { page: freezing } = await leading(tabs);
+  await freezing.evaluate(() => document.dispatchEvent(new Event('freeze')));
+  await all([freezing], 'a tab that leads hands over when it is about to be frozen', ({ id, leader }) => leader && leader !== id);
 
+  const [{ id: before }] = await seen([eve]);
   await eve.reload();
   await all([eve], 'a tab that is loaded anew comes back', has('<b>line 0</b>'));
 
