@@ -20,6 +20,9 @@ pub(crate) const SNAPSHOT: &str = "web/tests/browser/snapshot.mjs";
 /// Kills tabs of a cluster that has no other members.
 pub(crate) const KILLS: &str = "web/tests/browser/kills.mjs";
 
+/// Loads all tabs of a cluster anew.
+pub(crate) const RELOADS: &str = "web/tests/browser/reloads.mjs";
+
 /// Hides the tabs of a cluster.
 pub(crate) const HIDDEN: &str = "web/tests/browser/hidden.mjs";
 

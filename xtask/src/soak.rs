@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Error, Result};
 
-use crate::browser::{Browser, HIDDEN, KILLS, build_program, drive};
+use crate::browser::{Browser, HIDDEN, KILLS, RELOADS, build_program, drive};
 use crate::web;
 use crate::workspace::Workspace;
 
@@ -93,7 +93,9 @@ fn drive_tabs(workspace: &Workspace) -> Result<ExitCode> {
     let program = build_program(workspace, &site)?;
     let drive = |script, arguments: &[&Path]| drive(workspace, script, arguments, TABS_DEADLINE);
     for tabs in TABS.map(Path::new) {
-        drive(KILLS, &[&program, &chromium, &modules, &site, tabs])?;
+        for story in [KILLS, RELOADS] {
+            drive(story, &[&program, &chromium, &modules, &site, tabs])?;
+        }
     }
     let seconds = Path::new(HIDDEN_SECONDS);
     drive(HIDDEN, &[&program, &chromium, &site, seconds])?;

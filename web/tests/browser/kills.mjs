@@ -1,6 +1,6 @@
 // A cluster of tabs alone: they elect and chat; the one that leads crashes, or is closed; newcomers are connected with one
-// member, and introduced to the others by that; one is loaded anew; just under half crash at once. All but the beginning
-// is without the signaling server. Run by `cargo xtask test --only browser` with three tabs, and with more by `cargo xtask
+// member, and introduced to the others by that; just under half crash at once. All but the beginning is without the
+// signaling server. Run by `cargo xtask test --only browser` with three tabs, and with more by `cargo xtask
 // soak --tabs`:
 //
 //   node kills.mjs LIFERAFT CHROMIUM MODULES SITE TABS
@@ -37,14 +37,15 @@ async function goOnWithout(gone, ids) {
   await chat(tabs[0], tabs, `line ${said += 1}`);
 }
 
-// Takes in newcomers, or who comes back as one, until so many take part.
-async function enter(newcomers) {
-  for (const newcomer of newcomers) {
-    await all([newcomer], 'a tab asks to join', ({ id }) => id);
-    await connect(tabs[0], newcomer);
-    tabs.push(newcomer);
-  }
+// Takes in a newcomer by the link of a member, with which it is connected by hand.
+async function takeIn() {
+  const [{ link }] = await seen(tabs);
+  const newcomer = await tab(browser, link);
+  await all([newcomer], 'a tab asks to join', ({ id }) => id);
+  await connect(tabs[0], newcomer);
+  tabs.push(newcomer);
   await all(tabs, `${tabs.length} take part, and nobody else`, takesPart);
+  await all([newcomer], 'the newcomer has all lines', ({ lines }) => lines.length === said);
 }
 
 try {
@@ -56,22 +57,16 @@ try {
   await all(tabs, `${size} take part`, takesPart);
   await server.stop('SIGKILL');
   await chatFromEach();
-  const invite = async () => tab(browser, (await seen(tabs))[0].link);
 
   const { page: crashed, leader: crashedId } = await leading(tabs);
   await crash(crashed, without([crashed]));
   await goOnWithout([crashed], [crashedId]);
-  await enter([await invite()]);
+  await takeIn();
 
   const { page: closed, leader: closedId } = await leading(tabs);
   await close(closed);
   await goOnWithout([closed], [closedId]);
-  await enter([await invite()]);
-
-  const reloaded = tabs.pop();
-  await reloaded.reload();
-  await enter([reloaded]);
-  await all([reloaded], 'it has all lines', ({ lines }) => lines.length === said);
+  await takeIn();
 
   const { page: leader } = await leading(tabs);
   const half = [leader, ...without([leader])].slice(0, Math.ceil(size / 2) - 1);

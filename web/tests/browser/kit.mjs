@@ -63,11 +63,16 @@ export function check(holds, what) {
   console.log(`ok: ${what}`);
 }
 
-// A page in a process of its own: another context, so that nothing is shared.
-export async function tab(browser, url) {
+// What tabs of one person's browser share: their storage, and channels between them.
+export async function profile(browser) {
   const context = await browser.newContext();
   await context.addInitScript(noteDepartures, DEPARTURES);
-  const page = await context.newPage();
+  return context;
+}
+
+// A page in a process of its own. It shares nothing with others, unless they are in the same profile.
+export async function tab(browser, url, shared = undefined) {
+  const page = await (shared ?? await profile(browser)).newPage();
   page.on('pageerror', (error) => console.error(`page: ${error}`));
   page.on('console', (message) => { if (message.type() === 'error' && !/ERR_CONNECTION_REFUSED/.test(message.text())) console.error(`page: ${message.text()}`); });
   await page.goto(url);

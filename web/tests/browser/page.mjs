@@ -1,13 +1,26 @@
-// What the tests of clusters in tabs know of the page that shows a member: its address, where it shows what, and how one
-// joins, writes and connects by it.
+// What the tests of clusters in tabs know of the pages that show a member: their addresses, where they show what, and
+// how one writes and connects by them.
 
-// Returns what a page shows of its member. It runs there, where nothing else of this file is.
+// Returns what a page shows of its member: the bare page, or that of the chat. It runs there, where nothing else of this
+// file is.
 export const read = () => {
-  const text = (id) => document.getElementById(id)?.textContent ?? '';
-  const texts = (id) => [...(document.getElementById(id)?.children ?? [])].map((item) => item.textContent);
-  const [id, term, link, key, timers] = ['id', 'term', 'share', 'key', 'timers'].map(text);
-  const leader = text('leader').startsWith('0x') ? text('leader') : undefined;
-  const [voters, learners, lines] = ['voters', 'learners', 'lines'].map(texts);
+  const text = (selector) => document.querySelector(selector)?.textContent ?? '';
+  const texts = (selector) => [...document.querySelectorAll(selector)].map((item) => item.textContent);
+  if (document.getElementById('history')) {
+    const ids = (role) => [...document.querySelectorAll(`#members > li${role}`)].map((item) => item.dataset.id);
+    return {
+      id: document.body.dataset.id,
+      term: Number(text('[data-stat=term]')),
+      leader: document.getElementById('leader').dataset.id,
+      link: text('#link'),
+      voters: ids(':not([data-role=learner])'),
+      learners: ids('[data-role=learner]'),
+      lines: texts('#history .text'),
+    };
+  }
+  const [id, term, link, key, timers] = ['#id', '#term', '#share', '#key', '#timers'].map(text);
+  const leader = text('#leader').startsWith('0x') ? text('#leader') : undefined;
+  const [voters, learners, lines] = ['#voters > li', '#learners > li', '#lines > li'].map(texts);
   return { id, term: Number(term), leader, link, key, timers, voters, learners, lines };
 };
 
@@ -18,7 +31,7 @@ export async function say(page, line) {
 }
 
 // The address of a page in a room of a server, of the one that founds there, and of one that joins elsewhere.
-export const at = (origin, server, room) => `${origin}/bare.html?channel=${room}&server=${encodeURIComponent(server)}`;
+export const at = (origin, server, room, page = 'bare') => `${origin}/${page}.html?channel=${room}&server=${encodeURIComponent(server)}`;
 export const founding = (address) => `${address}#firstServer`;
 export const joining = (origin, invitation) => `${origin}/bare.html#${invitation.replace(/^liferaft:/, '')}`;
 

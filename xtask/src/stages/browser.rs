@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Checks, Stage};
-use crate::browser::{BY_HAND, Browser, HIDDEN, KILLS, SNAPSHOT, build_program, drive};
+use crate::browser::{BY_HAND, Browser, HIDDEN, KILLS, RELOADS, SNAPSHOT, build_program, drive};
 use crate::process::Program;
 use crate::wasm_tools::Tools;
 use crate::web;
@@ -24,8 +24,8 @@ pub(super) const STAGE: Stage = Stage {
 const PEERJS: &str = "signaling/tests/browser/peerjs.mjs";
 const CARRIER: &str = "web/tests/browser/carrier.mjs";
 const STORAGE: &str = "web/tests/browser/storage.mjs";
-/// How often three tabs are reloaded at once.
-const RELOADS: &str = "3";
+/// How often three servers are taken anew from what is stored.
+const TAKEN: &str = "3";
 const FACADE: &str = "web/tests/browser/facade.mjs";
 const ROOMS: &str = "web/tests/browser/rooms.mjs";
 /// The chat page: while nobody is reached, of a tab that was removed, as people use it who mean no good, and over plain
@@ -88,15 +88,17 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     let runner = tools.bindgen.join("wasm-bindgen-test-runner");
     let (carrier, storage) = (kit("carrier")?, kit("storage")?);
     drive(CARRIER, &[&runner, &carrier, &chromium, &modules])?;
-    let reloads = Path::new(RELOADS);
-    drive(STORAGE, &[&runner, &storage, &chromium, &modules, reloads])?;
+    let taken = Path::new(TAKEN);
+    drive(STORAGE, &[&runner, &storage, &chromium, &modules, taken])?;
     drive(FACADE, &[&chromium, &modules, &site])?;
     for story in CHAT {
         drive(story, &[&program, &chromium, &modules])?;
     }
     drive(ROOMS, &[&program, &chromium, &modules, &site])?;
     let tabs = Path::new(TABS);
-    drive(KILLS, &[&program, &chromium, &modules, &site, tabs])?;
+    for story in [KILLS, RELOADS] {
+        drive(story, &[&program, &chromium, &modules, &site, tabs])?;
+    }
     drive(MIXED, &[&program, &chromium, &modules, &site])?;
     let seconds = Path::new(HIDDEN_SECONDS);
     drive(HIDDEN, &[&program, &chromium, &site, seconds])?;
