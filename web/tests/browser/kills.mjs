@@ -20,8 +20,10 @@ let said = 0;
 
 const without = (gone) => tabs.filter((tab) => !gone.includes(tab));
 
-// All tabs vote, and nobody else.
-const takesPart = ({ id, voters, leader }) => leader && voters.length === tabs.length && voters.includes(id);
+// All tabs vote, and nobody else, and each is linked with all: whoever has met the others only through one that crashes has
+// lost them, as nobody else could introduce it.
+const takesPart = ({ id, voters, linked, leader }) => leader && voters.length === tabs.length && voters.includes(id)
+  && voters.every((voter) => voter === id || linked.includes(voter));
 
 // Each tab says a line, and all have the same history.
 async function chatFromEach() {

@@ -15,13 +15,15 @@ export const read = () => {
       link: text('#link'),
       voters: ids(':not([data-role=learner])'),
       learners: ids('[data-role=learner]'),
+      linked: ids('[data-linked=true]'),
       lines: texts('#history .text'),
     };
   }
   const [id, term, link, key, timers] = ['#id', '#term', '#share', '#key', '#timers'].map(text);
   const leader = text('#leader').startsWith('0x') ? text('#leader') : undefined;
   const [voters, learners, lines] = ['#voters > li', '#learners > li', '#lines > li'].map(texts);
-  return { id, term: Number(term), leader, link, key, timers, voters, learners, lines };
+  const linked = texts('#links > li').filter((item) => / by rtc/.test(item)).map((item) => item.split(' ')[0]);
+  return { id, term: Number(term), leader, link, key, timers, voters, learners, linked, lines };
 };
 
 // Types a line, and has it sent.
