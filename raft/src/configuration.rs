@@ -5,7 +5,6 @@ mod lineage;
 mod scope;
 mod token;
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -13,6 +12,7 @@ pub use description::{
     ADDRESSES_MAX, Address, Description, LABEL_BYTES_MAX, Label, PROTOCOL_VERSIONS, PublicKey,
     SIGNATURE_BYTES, Versions, Voucher,
 };
+use liferaft_platform::SortedMap;
 pub use lineage::{PAST_VOUCHERS_MAX, VOUCHER_CHAIN_MAX};
 pub use scope::{InvalidScope, SCOPE_PREFIX_BYTES_MAX, SCOPE_PREFIXES_MAX, Scope};
 pub use token::{AccessToken, Grants, TOKENS_MAX, TokenFault, TokenKey};
@@ -97,7 +97,7 @@ pub struct Member {
 /// The empty configuration is that of a blank server: one that nobody has added yet, and that keeps its timers off.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
-    members: BTreeMap<ServerId, Member>,
+    members: SortedMap<ServerId, Member>,
     /// Who is not taken in again, the oldest dismissal first. Invariant: nobody twice, nobody whom this names.
     dismissed: Vec<(ServerId, Dismissal)>,
     /// Who was evicted, the oldest eviction first. Invariant: nobody twice, nobody whom this names or `dismissed` does.
@@ -145,7 +145,7 @@ impl Configuration {
     #[must_use]
     pub fn from_members(members: impl IntoIterator<Item = (ServerId, Member)>) -> Self {
         let nobody = Self {
-            members: BTreeMap::new(),
+            members: SortedMap::new(),
             dismissed: Vec::new(),
             evicted: Vec::new(),
             past_vouchers: PastVouchers::new(),
@@ -165,7 +165,7 @@ impl Configuration {
     /// This configuration with these members in place of its own: all that concerns the cluster stays as it is.
     #[must_use]
     pub fn with_members(self, members: impl IntoIterator<Item = (ServerId, Member)>) -> Self {
-        let members: BTreeMap<_, _> = members.into_iter().collect();
+        let members: SortedMap<_, _> = members.into_iter().collect();
         let of = |keep: fn(&Member) -> bool| {
             members
                 .iter()

@@ -4,10 +4,10 @@
 //! this crate does not know: it asks an [`Authorizer`]. [`AccessTable`] is the decision itself, as a pure function of
 //! the facts that a configuration holds; whoever has a configuration fills it in.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use liferaft_platform::{Boot, PublicKey, ServerId, Starts, TokenKey, Versions};
+use liferaft_platform::{SortedMap, SortedSet};
 use thiserror::Error;
 
 /// What a peer is to this end of a link, and so which messages are accepted from it.
@@ -169,17 +169,17 @@ pub struct TokenTerms {
 pub struct AccessTable {
     /// The servers of the configuration; for one that has no configuration yet, those that its invitation names. An id
     /// is the digest of a key, so that nobody holds another key with it.
-    pub members: BTreeSet<ServerId>,
+    pub members: SortedSet<ServerId>,
     /// Servers that were removed for their silence, and come back without an invitation.
-    pub evicted: BTreeSet<ServerId>,
+    pub evicted: SortedSet<ServerId>,
     /// Servers that an operator removed.
-    pub dismissed: BTreeSet<ServerId>,
+    pub dismissed: SortedSet<ServerId>,
     /// The tokens that were issued and not revoked.
-    pub tokens: BTreeMap<TokenKey, TokenTerms>,
+    pub tokens: SortedMap<TokenKey, TokenTerms>,
     /// Whether the cluster takes anybody for what they claim to be. Only for trying out.
     pub is_open: bool,
     /// The newest start that was met of each server.
-    pub boots: BTreeMap<ServerId, Boot>,
+    pub boots: SortedMap<ServerId, Boot>,
     /// The time by which tokens expire, in any unit.
     pub cluster_time: u64,
     /// Whether there is no room for links to others than servers of the cluster.

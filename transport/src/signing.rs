@@ -51,9 +51,9 @@ pub(crate) fn verifies(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
 
     use super::*;
+    use liferaft_platform::SortedSet;
 
     #[test]
     fn no_two_purposes_sign_the_same_bytes() {
@@ -65,7 +65,7 @@ mod tests {
             Purpose::SIGNALING,
         ];
 
-        let statements: BTreeSet<_> = purposes
+        let statements: SortedSet<_> = purposes
             .iter()
             .map(|purpose| purpose.statement(&[&[7; 64]]))
             .collect();

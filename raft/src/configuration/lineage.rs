@@ -4,8 +4,9 @@
 //! in a key which it knows. The links of that chain may have left in the meantime, and their vouchers stay with the
 //! configuration for as long as the chain of a member goes through them.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+
+use liferaft_platform::SortedMap;
 
 use super::{Configuration, Member, PublicKey, Voucher};
 use crate::ids::ServerId;
@@ -18,7 +19,7 @@ pub const VOUCHER_CHAIN_MAX: usize = 8;
 pub const PAST_VOUCHERS_MAX: usize = 64;
 
 /// Vouchers of servers that have left, by the servers' keys.
-pub(super) type PastVouchers = BTreeMap<PublicKey, Voucher>;
+pub(super) type PastVouchers = SortedMap<PublicKey, Voucher>;
 
 impl Configuration {
     /// What the voucher of a server that has left adds to the [weight](Self::weight), in bytes.
@@ -74,7 +75,7 @@ impl Configuration {
 
 /// Returns the vouchers that the chains of these members go through apart from their own, as far as they are known.
 pub(super) fn still_needed(
-    members: &BTreeMap<ServerId, Member>,
+    members: &SortedMap<ServerId, Member>,
     known: impl Fn(PublicKey) -> Option<Voucher>,
 ) -> PastVouchers {
     let mut needed = PastVouchers::new();

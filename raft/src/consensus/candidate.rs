@@ -1,8 +1,9 @@
 //! Campaigns: asking for votes, and asking whether to ask (§3.4, §9.6).
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
+
+use liferaft_platform::SortedMap;
 
 use super::asking::Question;
 use super::common::Common;
@@ -20,16 +21,16 @@ pub(super) struct Campaign {
     transfer: bool,
     /// The term campaigned for.
     term: Term,
-    votes: BTreeMap<ServerId, bool>,
+    votes: SortedMap<ServerId, bool>,
     /// The votes of the current term, if this server campaigned in it and gave up: those of slow disks may still come.
-    late_votes: BTreeMap<ServerId, bool>,
+    late_votes: SortedMap<ServerId, bool>,
     /// How long this attempt may take.
     patience: Duration,
     /// When to give this attempt up; unknown until the candidate's own vote is durable. Until then no voter is asked,
     /// and another term would not be stored any sooner.
     deadline: Option<Instant>,
     /// Those who have not answered: requests and answers may be lost.
-    questions: BTreeMap<ServerId, Question>,
+    questions: SortedMap<ServerId, Question>,
 }
 
 impl Campaign {
@@ -37,7 +38,7 @@ impl Campaign {
     /// of an election in the current term that was given up.
     pub(super) fn pre_vote(
         common: &mut Common,
-        late_votes: BTreeMap<ServerId, bool>,
+        late_votes: SortedMap<ServerId, bool>,
     ) -> (Self, Transition) {
         let mut campaign = Self::new(common, true, false, common.current_term.next());
         campaign.late_votes = late_votes;
@@ -58,7 +59,7 @@ impl Campaign {
     }
 
     /// The votes of the current term that may still be completed by late ones.
-    pub(super) fn into_late_votes(self) -> BTreeMap<ServerId, bool> {
+    pub(super) fn into_late_votes(self) -> SortedMap<ServerId, bool> {
         if self.pre_vote {
             self.late_votes
         } else {
@@ -72,11 +73,11 @@ impl Campaign {
             pre_vote,
             transfer,
             term,
-            votes: BTreeMap::new(),
-            late_votes: BTreeMap::new(),
+            votes: SortedMap::new(),
+            late_votes: SortedMap::new(),
             patience,
             deadline: None,
-            questions: BTreeMap::new(),
+            questions: SortedMap::new(),
         }
     }
 
@@ -200,11 +201,11 @@ impl Campaign {
 }
 
 /// The first answer counts: a refusal that was overtaken by a grant must not take it back.
-fn note(votes: &mut BTreeMap<ServerId, bool>, from: ServerId, reply: &RequestVoteReply) {
+fn note(votes: &mut SortedMap<ServerId, bool>, from: ServerId, reply: &RequestVoteReply) {
     let vote = votes.entry(from).or_insert(reply.granted);
     *vote |= reply.granted;
 }
 
-fn tally(common: &Common, votes: &BTreeMap<ServerId, bool>) -> Tally {
+fn tally(common: &Common, votes: &SortedMap<ServerId, bool>) -> Tally {
     quorum::tally(common.configuration(), |voter| votes.get(&voter).copied())
 }

@@ -1,8 +1,9 @@
 //! Changing the configuration (§4): catching up, the barrier, the joint phase, leaving.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::time::Duration;
+
+use liferaft_platform::SortedMap;
 
 use super::common::Common;
 use super::input::{Addition, ChangeId, MembershipChange, MembershipStep};
@@ -33,7 +34,7 @@ enum Stage {
     /// Its new voters catch up with the log, before they count (§4.2.1).
     CatchingUp {
         wanted: MembershipChange,
-        joiners: BTreeMap<ServerId, CatchUp>,
+        joiners: SortedMap<ServerId, CatchUp>,
     },
     /// Its first configuration is in the log.
     Appended,
@@ -178,7 +179,7 @@ impl Leader {
             .voters()
             .iter()
             .filter(|id| !before.voters().contains(id));
-        let joiners: BTreeMap<ServerId, CatchUp> = coming
+        let joiners: SortedMap<ServerId, CatchUp> = coming
             .filter(|id| **id != common.id)
             .map(|id| {
                 let (since, began) = (common.now, common.now);

@@ -2,11 +2,12 @@
 
 mod snapshot;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use liferaft_platform::SortedMap;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -53,7 +54,7 @@ pub(super) struct Common {
     pub(super) out: Output,
     /// The last snapshot that is durable.
     pub(super) snapshot: Option<Arc<Snapshot>>,
-    pub(super) refused: BTreeMap<Refusal, u64>,
+    pub(super) refused: SortedMap<Refusal, u64>,
     /// A snapshot that is being put in force: the state machine's own, or one that a leader sent.
     writing: Option<Writing>,
     /// Snapshots that another has taken the place of, as long as somebody is sent them or restores them.
@@ -74,7 +75,7 @@ pub(super) struct Common {
     pub(super) promised_until: Instant,
     tokens: Tokens,
     /// How soon others answer what this server asks, of the members and one more at most.
-    promptness: BTreeMap<ServerId, Promptness>,
+    promptness: SortedMap<ServerId, Promptness>,
     rng: ChaCha8Rng,
 }
 
@@ -156,7 +157,7 @@ impl Common {
             outbox: Outbox::starting_at(persisted, stale_from, hard_state),
             out: Output::default(),
             snapshot: None,
-            refused: BTreeMap::new(),
+            refused: SortedMap::new(),
             promised_until,
             writing: None,
             replaced: Vec::new(),
@@ -175,7 +176,7 @@ impl Common {
             },
             fetches: Fetches::default(),
             tokens: Tokens::new(now, apart.next_u64()),
-            promptness: BTreeMap::new(),
+            promptness: SortedMap::new(),
             rng,
         };
         if let Some(snapshot) = snapshot {

@@ -1,6 +1,6 @@
 //! Entries that are in storage alone, on their way from there to whoever needs them.
 
-use alloc::collections::BTreeMap;
+use liferaft_platform::SortedMap;
 
 use super::log::Log;
 use super::output::{EntriesRead, EntriesReader, Output};
@@ -14,7 +14,7 @@ use crate::message::ENTRIES_MAX;
 pub(super) struct Fetches {
     generation: u64,
     /// At most one for each reader, of whichever generation.
-    under_way: BTreeMap<EntriesReader, EntriesRead>,
+    under_way: SortedMap<EntriesReader, EntriesRead>,
 }
 
 impl Fetches {

@@ -1,8 +1,9 @@
 //! Configurations: those in the log, and how a change makes the next one (§4).
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+use liferaft_platform::{SortedMap, SortedSet};
 
 use super::input::{Addition, MembershipChange, MembershipStep};
 use super::output::{ChangeError, InvalidChange};
@@ -127,12 +128,12 @@ pub(super) fn target_of(
 /// The configuration to come, step by step.
 struct Next<'a> {
     current: &'a Configuration,
-    members: BTreeMap<ServerId, Member>,
+    members: SortedMap<ServerId, Member>,
     dismissed: Vec<(ServerId, Dismissal)>,
     evicted: Vec<ServerId>,
     /// All else: its access tokens and its version.
     cluster: Configuration,
-    named: BTreeSet<ServerId>,
+    named: SortedSet<ServerId>,
 }
 
 impl<'a> Next<'a> {
@@ -146,7 +147,7 @@ impl<'a> Next<'a> {
             dismissed: current.dismissed().to_vec(),
             evicted: current.evicted().to_vec(),
             cluster: current.clone(),
-            named: BTreeSet::new(),
+            named: SortedSet::new(),
         }
     }
 

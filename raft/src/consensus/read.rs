@@ -3,9 +3,11 @@
 //! A read takes the leader's commit index and waits until a quorum has echoed a round that was begun after the read
 //! came in. Rounds are monotone within a term, so an answer that the network delayed or doubled confirms nothing later.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
+
+use liferaft_platform::SortedSet;
 
 use super::asking::Question;
 use super::common::Common;
@@ -44,7 +46,7 @@ pub(super) struct LeaderReads {
     /// Wait for a quorum to echo the round.
     confirming: VecDeque<(Round, Index, Reader)>,
     /// The requests of peers among them.
-    asked: BTreeSet<(ServerId, u64)>,
+    asked: SortedSet<(ServerId, u64)>,
     /// When to begin another round, because a quorum should have echoed the last one.
     pub(super) retry: Retry,
 }

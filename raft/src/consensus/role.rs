@@ -1,6 +1,6 @@
 //! The roles, and the moves between them. A role only proposes a move; `Raft` makes it, in one place.
 
-use alloc::collections::BTreeMap;
+use liferaft_platform::SortedMap;
 
 use super::candidate::Campaign;
 use super::follower::Follower;
@@ -117,10 +117,10 @@ impl Raft {
     }
 
     /// Answers what the role that ends has promised. Returns the votes that a campaign has gathered in this term.
-    fn leave_role(&mut self, leader: Option<ServerId>) -> BTreeMap<ServerId, bool> {
+    fn leave_role(&mut self, leader: Option<ServerId>) -> SortedMap<ServerId, bool> {
         let placeholder = Role::Follower(Follower::new(&mut self.common, None, false));
         let known = self.leader();
-        let mut late_votes = BTreeMap::new();
+        let mut late_votes = SortedMap::new();
         match core::mem::replace(&mut self.role, placeholder) {
             Role::Follower(follower) => follower.dissolve(&mut self.common, leader),
             Role::Leader(role) => role.dissolve(&mut self.common, leader),

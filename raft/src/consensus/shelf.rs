@@ -1,9 +1,9 @@
 //! Snapshots in memory, for drivers without a disk and for tests.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
+use liferaft_platform::SortedMap;
 
 use super::input::Input;
 use super::output::{Reception, SnapshotName, SnapshotRead, SnapshotStep};
@@ -28,7 +28,7 @@ use crate::time::ClusterTime;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Shelf {
-    finished: BTreeMap<SnapshotName, Bytes>,
+    finished: SortedMap<SnapshotName, Bytes>,
     receiving: Option<(Reception, Vec<u8>)>,
     last_name: u64,
 }

@@ -1,8 +1,9 @@
 //! What a server can tell of itself.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
+
+use liferaft_platform::SortedMap;
 
 use super::common::Common;
 use super::output::{Refusal, RoleKind};
@@ -45,7 +46,7 @@ pub struct Status {
     /// For a leader, each server that it replicates to.
     pub peers: Vec<PeerStatus>,
     /// How many messages were refused, by reason.
-    pub refused: BTreeMap<Refusal, u64>,
+    pub refused: SortedMap<Refusal, u64>,
 }
 
 /// Where a server's log stands: cheap to ask for after every input.

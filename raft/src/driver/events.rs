@@ -3,13 +3,13 @@
 //! Nothing is made of an event when nobody listens. What a listener does not take in time is dropped, for that listener
 //! alone, and it is told how much it missed: an application that is slow to read never slows its member.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream, Stream};
+use liferaft_platform::SortedMap;
 use thiserror::Error;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -217,7 +217,7 @@ impl Events {
 pub(super) struct Announcer {
     sender: broadcast::Sender<MemberEvent>,
     /// The messages refused since that was last told.
-    refused: BTreeMap<(ServerId, Refusal), u64>,
+    refused: SortedMap<(ServerId, Refusal), u64>,
 }
 
 impl Announcer {
@@ -225,7 +225,7 @@ impl Announcer {
         let (sender, _) = broadcast::channel(EVENTS_WAITING_MAX);
         Self {
             sender,
-            refused: BTreeMap::new(),
+            refused: SortedMap::new(),
         }
     }
 

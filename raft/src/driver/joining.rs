@@ -1,9 +1,10 @@
 //! Becoming a member, and becoming one again: asking those who may know the leader, until this server takes part.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use liferaft_platform::SortedSet;
 use liferaft_transport::access::Refusal;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -468,7 +469,7 @@ impl Joining {
     fn next_in_turn(&mut self, raft: &Raft) -> Option<ServerId> {
         let (_, configuration) = raft.configuration();
         let named = self.roster.as_mut().map(|Roster(servers)| servers());
-        let mut seen = BTreeSet::from([self.id]);
+        let mut seen = SortedSet::from([self.id]);
         let whom: Vec<ServerId> = named
             .unwrap_or_default()
             .into_iter()

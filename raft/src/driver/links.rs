@@ -1,9 +1,10 @@
 //! Sends what leaves for other members: contents are encoded once, however many they go to.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use liferaft_platform::SortedSet;
 use liferaft_transport::links::{CloseReason, Link, LinkPath};
 use liferaft_transport::{DeliveryClass, Event, Frame, SendError, Transport};
 
@@ -30,7 +31,7 @@ pub(super) struct Links {
     /// The last frame that the transport did not take: to whom, and why.
     failure: Option<(ServerId, SendError)>,
     /// To whom frames could not be sent for want of a link.
-    unlinked: BTreeSet<ServerId>,
+    unlinked: SortedSet<ServerId>,
     /// Messages that carry entries or a part of a snapshot, which full links did not take.
     unsent: Vec<(ServerId, Message)>,
 }
@@ -42,7 +43,7 @@ impl Links {
             cluster,
             history: None,
             failure: None,
-            unlinked: BTreeSet::new(),
+            unlinked: SortedSet::new(),
             unsent: Vec::new(),
         }
     }
@@ -83,7 +84,7 @@ impl Links {
     }
 
     /// To whom frames could not be sent for want of a link, since this was last asked.
-    pub(super) fn take_unlinked(&mut self) -> BTreeSet<ServerId> {
+    pub(super) fn take_unlinked(&mut self) -> SortedSet<ServerId> {
         std::mem::take(&mut self.unlinked)
     }
 

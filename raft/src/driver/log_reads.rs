@@ -1,6 +1,5 @@
 //! Entries of the log on their way from storage to the core, beside the member's writes: all of them at once.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +7,7 @@ use std::task::{Context, Poll};
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use liferaft_platform::SortedMap;
 
 use crate::consensus::{EntriesRead, EntriesReader, Input};
 use crate::storage::{LogReader, StorageError};
@@ -22,7 +22,7 @@ pub(super) struct LogReads {
     log: Arc<dyn LogReader>,
     under_way: FuturesUnordered<Reading>,
     /// When each was begun, by whom it is for: that is one at a time.
-    since: BTreeMap<EntriesReader, Instant>,
+    since: SortedMap<EntriesReader, Instant>,
 }
 
 impl LogReads {
@@ -30,7 +30,7 @@ impl LogReads {
         Self {
             log,
             under_way: FuturesUnordered::new(),
-            since: BTreeMap::new(),
+            since: SortedMap::new(),
         }
     }
 

@@ -4,8 +4,7 @@
 //! has changed: nothing is measured where messages are handled. Handles are taken from the recorder once, when the
 //! member starts, or when a peer is first seen.
 
-use std::collections::BTreeMap;
-
+use liferaft_platform::SortedMap;
 use metrics::{Counter, Gauge, Label, counter, gauge};
 
 use super::status::{Counters, Fresh, Queues};
@@ -28,7 +27,7 @@ pub(super) struct Meters {
     refused: Counter,
     positions: Metered<Gauge, Status>,
     queues: Metered<Gauge, Queues>,
-    peers: BTreeMap<ServerId, PeerMeters>,
+    peers: SortedMap<ServerId, PeerMeters>,
 }
 
 /// What a leader measures of a peer.
@@ -116,7 +115,7 @@ impl Meters {
             refused: counter!("liferaft_messages_refused_total", labels.clone()),
             positions: POSITIONS.map(|(name, of)| (gauges(name), of)).into(),
             queues: QUEUES.map(|(name, of)| (gauges(name), of)).into(),
-            peers: BTreeMap::new(),
+            peers: SortedMap::new(),
             labels,
         }
     }

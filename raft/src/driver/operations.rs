@@ -5,9 +5,9 @@
 //! one which refused it because it did not lead never begins it; and once an attempt may have been made under another
 //! leader, a refusal that says *it is so already* means that it was made.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use liferaft_platform::SortedMap;
 use tokio::sync::oneshot;
 
 use super::attempt::{Attempt, Due, Stage};
@@ -54,7 +54,7 @@ pub(super) enum Caller {
 /// The pending operations of this member.
 #[derive(Debug)]
 pub(super) struct Operations {
-    pending: BTreeMap<u64, Pending>,
+    pending: SortedMap<u64, Pending>,
     last: u64,
     due: Due,
     resend_after: Duration,
@@ -78,7 +78,7 @@ impl Operations {
     /// None yet. They are numbered after `first`, whose upper bits name this run of the member.
     pub(super) fn new(first: u64, resend_after: Duration) -> Self {
         Self {
-            pending: BTreeMap::new(),
+            pending: SortedMap::new(),
             last: first,
             due: Due::never(),
             resend_after,

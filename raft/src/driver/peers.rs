@@ -4,12 +4,12 @@
 //! The transport proves who is at the other end of a link, and asks the table that is kept here what that peer may be.
 //! A transport that proves nothing asks for nothing, and takes whoever comes.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use liferaft_platform::{SortedMap, SortedSet};
 use liferaft_transport::access::{
     AccessTable, Authorizer, Claimant, Grant, Permit, Refusal, Role, TokenTerms,
 };
@@ -56,19 +56,19 @@ pub(super) struct Peers {
     introduced: Vec<(ServerId, Description)>,
     boots: Boots,
     /// The members of the newest committed configuration.
-    committed: BTreeSet<ServerId>,
+    committed: SortedSet<ServerId>,
     /// The servers that are about to be added, and until when they are waited for.
-    awaited: BTreeMap<ServerId, Instant>,
+    awaited: SortedMap<ServerId, Instant>,
     /// To whom something was to be sent although there was no link, the last one at the back.
     unnamed: Vec<ServerId>,
     /// The peers that have links, and whether each is a server of the cluster.
-    linked: BTreeMap<ServerId, bool>,
+    linked: SortedMap<ServerId, bool>,
     /// The tokens by which those of them that are clients were let in.
-    clients: BTreeMap<ServerId, TokenKey>,
+    clients: SortedMap<ServerId, TokenKey>,
     /// Those of them that were let in by the word of others alone.
-    vouched: BTreeSet<ServerId>,
+    vouched: SortedSet<ServerId>,
     /// Those that may have no link, as the transport was told last.
-    dismissed: BTreeSet<ServerId>,
+    dismissed: SortedSet<ServerId>,
     solitude: Solitude,
     /// Whether nobody was reached whom the configuration names: the invitation counts from then on.
     is_lost: bool,
@@ -135,13 +135,13 @@ impl Peers {
             invitation,
             introduced: Vec::new(),
             boots,
-            committed: BTreeSet::new(),
-            awaited: BTreeMap::new(),
+            committed: SortedSet::new(),
+            awaited: SortedMap::new(),
             unnamed: Vec::new(),
-            linked: BTreeMap::new(),
-            clients: BTreeMap::new(),
-            vouched: BTreeSet::new(),
-            dismissed: BTreeSet::new(),
+            linked: SortedMap::new(),
+            clients: SortedMap::new(),
+            vouched: SortedSet::new(),
+            dismissed: SortedSet::new(),
             solitude: Solitude::default(),
             is_lost: false,
             reaches_far: false,
@@ -340,7 +340,7 @@ impl Peers {
             self.is_stale |= is_found || is_near;
         }
         let known = if has_company {
-            BTreeSet::new()
+            SortedSet::new()
         } else {
             self.known(configuration)
         };
@@ -373,9 +373,9 @@ impl Peers {
     }
 
     /// The servers that this one may reach: those that it reaches for, and who has invited it.
-    fn known(&self, configuration: &Configuration) -> BTreeSet<ServerId> {
+    fn known(&self, configuration: &Configuration) -> SortedSet<ServerId> {
         let members = self.sought(configuration).map(|(id, _)| id);
-        let mut known: BTreeSet<ServerId> = members.collect();
+        let mut known: SortedSet<ServerId> = members.collect();
         known.extend(
             self.invitation_to_use(configuration)
                 .iter()
@@ -529,7 +529,7 @@ impl Peers {
     /// Returns to whom links are wanted: the members that this server reaches for, and who else was to be sent
     /// something.
     fn wanted(&self, configuration: &Configuration) -> Vec<Wanted> {
-        let mut wanted: BTreeMap<ServerId, Wanted> = BTreeMap::new();
+        let mut wanted: SortedMap<ServerId, Wanted> = SortedMap::new();
         let mut want = |peer, keys: &[PublicKey], addresses: &[_]| {
             wanted.entry(peer).or_insert_with(|| Wanted {
                 peer,

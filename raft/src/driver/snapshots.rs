@@ -1,6 +1,6 @@
 //! The states of snapshots on their way to storage and back, beside the member's writes: one step at a time, in order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use liferaft_platform as platform;
+use liferaft_platform::SortedMap;
 
 use crate::consensus::{Input, Reception, SnapshotName, SnapshotStep};
 use crate::storage::{SnapshotLane, StorageError};
@@ -196,7 +197,7 @@ pub(super) struct TimedLane {
 struct Calls {
     begun: u64,
     /// When each that is under way was made.
-    since: BTreeMap<u64, Instant>,
+    since: SortedMap<u64, Instant>,
 }
 
 impl TimedLane {

@@ -3,9 +3,9 @@
 //! A member that was cut off while all others were replaced tries for ever, and only a person can help it, with a new
 //! invitation. So it says so, and goes on trying.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use liferaft_platform::{SortedMap, SortedSet};
 use liferaft_transport::access::Refusal;
 
 use crate::ids::ServerId;
@@ -19,7 +19,7 @@ pub(super) const ALONE_FOR: Duration = Duration::from_secs(30);
 pub(super) struct Solitude {
     alone_since: Option<Instant>,
     /// The servers that no link came about to, and what they said, whoever said it in their place.
-    failed: BTreeMap<ServerId, Option<Refusal>>,
+    failed: SortedMap<ServerId, Option<Refusal>>,
 }
 
 /// What a server is to be told that reaches nobody.
@@ -48,7 +48,7 @@ impl Solitude {
     /// the cluster.
     pub(super) fn judge(
         &mut self,
-        known: &BTreeSet<ServerId>,
+        known: &SortedSet<ServerId>,
         has_company: bool,
         now: Instant,
     ) -> Option<Loneliness> {
@@ -77,7 +77,7 @@ mod tests {
         Instant::from_origin(Duration::from_secs(seconds))
     }
 
-    fn known() -> BTreeSet<ServerId> {
+    fn known() -> SortedSet<ServerId> {
         [ServerId(1), ServerId(2)].into()
     }
 
@@ -143,6 +143,6 @@ mod tests {
     fn a_server_that_knows_nobody_is_not_alone() {
         let mut solitude = alone();
 
-        assert_eq!(solitude.judge(&BTreeSet::new(), false, at(99)), None);
+        assert_eq!(solitude.judge(&SortedSet::new(), false, at(99)), None);
     }
 }

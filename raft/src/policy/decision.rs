@@ -1,7 +1,8 @@
 //! From a situation to the change that it calls for.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+
+use liferaft_platform::{SortedMap, SortedSet};
 
 use super::MembershipPolicy;
 use crate::configuration::{Configuration, Grants, Member, SERVERS_MAX, TokenKey};
@@ -18,11 +19,11 @@ pub struct Situation<'a> {
     /// The configuration in force. It is committed and simple, and no change is under way.
     pub configuration: &'a Configuration,
     /// What is heard of each of its servers. The leader hears itself; of whom nothing is said, an answer is awaited.
-    pub voices: BTreeMap<ServerId, Voice>,
+    pub voices: SortedMap<ServerId, Voice>,
     /// Learners whose logs have caught up (§4.2.1).
-    pub caught_up: BTreeSet<ServerId>,
+    pub caught_up: SortedSet<ServerId>,
     /// Who asks to join, and how it would be let in. Members are not among them.
-    pub joiners: BTreeMap<ServerId, Addition>,
+    pub joiners: SortedMap<ServerId, Addition>,
     /// What cluster time it is, by which access tokens expire.
     pub cluster_time: ClusterTime,
 }
@@ -65,7 +66,7 @@ struct Next {
     demoted: Vec<ServerId>,
     evicted: Vec<ServerId>,
     /// All voters of the next configuration but those that are kept though they count for nothing.
-    living: BTreeSet<ServerId>,
+    living: SortedSet<ServerId>,
     /// The dead, and those that have lost what they acknowledged, that stay because there would be too few voters.
     kept: usize,
 }
@@ -102,7 +103,7 @@ impl Situation<'_> {
         let room = SERVERS_MAX.saturating_sub(self.configuration.members().len());
         let mut bytes = self.configuration.weight();
         let bytes_max = self.configuration.entry_bytes_max();
-        let mut uses = BTreeMap::new();
+        let mut uses = SortedMap::new();
         let joiners = self.joiners.values();
         joiners
             .filter(|joiner| !self.configuration.contains(joiner.id))
@@ -121,7 +122,7 @@ impl Situation<'_> {
     }
 
     /// Returns true if an access token lets one more in, after these uses in the same change, and counts that use.
-    fn may_use(&self, key: TokenKey, uses: &mut BTreeMap<TokenKey, u32>) -> bool {
+    fn may_use(&self, key: TokenKey, uses: &mut SortedMap<TokenKey, u32>) -> bool {
         let valid = self
             .configuration
             .valid_token(key, Grants::Membership, self.cluster_time);
@@ -167,7 +168,7 @@ impl Situation<'_> {
         let voters = self.configuration.voters();
         let wanted = policy.voters_wanted();
         let (lost, living): (Vec<_>, Vec<_>) = voters.iter().partition(|id| self.is_lost(**id));
-        let mut living: BTreeSet<ServerId> = living.into_iter().collect();
+        let mut living: SortedSet<ServerId> = living.into_iter().collect();
         // Of those that are missed the dead stay rather than who forgot: they may come back with what they
         // acknowledged.
         let (dead, forgot): (Vec<_>, Vec<_>) = lost

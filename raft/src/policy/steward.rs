@@ -1,6 +1,6 @@
 //! Keeping watch: who has been silent for how long, who must be asked before that is believed, who wants to join.
 
-use alloc::collections::BTreeMap;
+use liferaft_platform::SortedMap;
 
 use super::MembershipPolicy;
 use super::watch::Watch;
@@ -32,7 +32,7 @@ pub struct Steward {
     policy: MembershipPolicy,
     due: Instant,
     watch: Option<Watch>,
-    joiners: BTreeMap<ServerId, Joiner>,
+    joiners: SortedMap<ServerId, Joiner>,
 }
 
 /// What is to be done.
@@ -84,7 +84,7 @@ impl Steward {
             policy,
             due: Instant::MAX,
             watch: None,
-            joiners: BTreeMap::new(),
+            joiners: SortedMap::new(),
         }
     }
 

@@ -1,8 +1,9 @@
 //! The watch that a leader keeps in one term: who has been silent for how long, who catches up, and who must be asked
 //! before silence is believed.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
+
+use liferaft_platform::{SortedMap, SortedSet};
 
 use super::steward::{Act, GATHERINGS_PER_HEARTBEAT, Joiner};
 use super::{MembershipPolicy, Situation, Voice, next_change};
@@ -26,14 +27,14 @@ pub(super) struct Watch {
     asking_since: Instant,
     looked_at: Instant,
     /// Since when each member has been silent.
-    silent_since: BTreeMap<ServerId, Instant>,
-    learners: BTreeMap<ServerId, CatchUp>,
+    silent_since: SortedMap<ServerId, Instant>,
+    learners: SortedMap<ServerId, CatchUp>,
     inquiry: Option<Inquiry>,
     /// The next inquiry does not begin before this.
     inquire_at: Instant,
     /// Since when a learner could have been promoted.
     ready_since: Option<Instant>,
-    put_off: BTreeMap<ServerId, Instant>,
+    put_off: SortedMap<ServerId, Instant>,
     /// Whether a change of the policy's is under way.
     changing: bool,
 }
@@ -62,9 +63,9 @@ struct Inquiry {
 /// Who may be dead.
 struct Suspicion {
     /// Who is to be asked: those below, and those whose time is over by the time that they have been.
-    suspects: BTreeSet<ServerId>,
+    suspects: SortedSet<ServerId>,
     /// Who has been silent for as long as it may be; who has lost what it acknowledged; and which voter's disk hangs.
-    overdue: BTreeSet<ServerId>,
+    overdue: SortedSet<ServerId>,
     /// When one more is to be asked, or is overdue.
     next_at: Instant,
 }
@@ -81,11 +82,11 @@ impl Watch {
             asking_since: view.since,
             looked_at: now,
             silent_since: members.map(|id| (id, silent_since)).collect(),
-            learners: BTreeMap::new(),
+            learners: SortedMap::new(),
             inquiry: None,
             inquire_at: now,
             ready_since: None,
-            put_off: BTreeMap::new(),
+            put_off: SortedMap::new(),
             changing: false,
         }
     }
@@ -176,8 +177,8 @@ impl Watch {
     ) -> Suspicion {
         let asking = asking_time(view);
         let mut suspicion = Suspicion {
-            suspects: BTreeSet::new(),
-            overdue: BTreeSet::new(),
+            suspects: SortedSet::new(),
+            overdue: SortedSet::new(),
             next_at: Instant::MAX,
         };
         let others = view.configuration.members().map(|(id, _)| id);
@@ -222,7 +223,7 @@ impl Watch {
         silent_at.max(believed_at)
     }
 
-    fn is_catching_up(&self, suspects: &BTreeSet<ServerId>) -> bool {
+    fn is_catching_up(&self, suspects: &SortedSet<ServerId>) -> bool {
         let mut learners = self.learners.iter();
         learners.any(|(id, learner)| !learner.ready && !learner.stuck && !suspects.contains(id))
     }
@@ -231,7 +232,7 @@ impl Watch {
     pub(super) fn decide(
         &mut self,
         policy: &MembershipPolicy,
-        joiners: &BTreeMap<ServerId, Joiner>,
+        joiners: &SortedMap<ServerId, Joiner>,
         view: &Oversight<'_>,
         now: Instant,
     ) -> (Act, Instant) {
@@ -345,7 +346,7 @@ impl Watch {
         }
     }
 
-    fn caught_up(&self) -> BTreeSet<ServerId> {
+    fn caught_up(&self) -> SortedSet<ServerId> {
         let is_ready = |learner: &CatchUp| learner.ready || is_planted(Bug::PromotesTooSoon);
         let ready = self
             .learners
@@ -384,12 +385,12 @@ fn is_stalled(policy: &MembershipPolicy, view: &Oversight<'_>, id: ServerId) -> 
 
 /// Those who ask to join, once the first of them has waited for the others to gather.
 fn gathered(
-    joiners: &BTreeMap<ServerId, Joiner>,
+    joiners: &SortedMap<ServerId, Joiner>,
     heartbeat: Duration,
     now: Instant,
-) -> BTreeMap<ServerId, Addition> {
+) -> SortedMap<ServerId, Addition> {
     if gathered_at(joiners, heartbeat).is_none_or(|at| at > now) {
-        return BTreeMap::new();
+        return SortedMap::new();
     }
     let joiners = joiners.iter();
     joiners
@@ -397,14 +398,14 @@ fn gathered(
         .collect()
 }
 
-fn gathered_at(joiners: &BTreeMap<ServerId, Joiner>, heartbeat: Duration) -> Option<Instant> {
+fn gathered_at(joiners: &SortedMap<ServerId, Joiner>, heartbeat: Duration) -> Option<Instant> {
     let first = joiners.values().map(|joiner| joiner.first_asked_at).min();
     first.map(|first| first + heartbeat / GATHERINGS_PER_HEARTBEAT)
 }
 
 /// When to look again, if nothing is done now.
 fn next_look(
-    joiners: &BTreeMap<ServerId, Joiner>,
+    joiners: &SortedMap<ServerId, Joiner>,
     is_catching_up: bool,
     heartbeat: Duration,
     now: Instant,
@@ -423,7 +424,7 @@ fn evicts(change: &MembershipChange) -> bool {
     steps.any(|step| matches!(step, MembershipStep::Evict(_) | MembershipStep::Retire(_)))
 }
 
-fn voices(view: &Oversight<'_>, voice: impl Fn(ServerId) -> Voice) -> BTreeMap<ServerId, Voice> {
+fn voices(view: &Oversight<'_>, voice: impl Fn(ServerId) -> Voice) -> SortedMap<ServerId, Voice> {
     let others = view.configuration.members().map(|(id, _)| id);
     others
         .filter(|id| *id != view.id)

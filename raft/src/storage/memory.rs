@@ -1,11 +1,11 @@
 //! Storage that lives as long as its process: for tests, simulations, and members that may forget.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use liferaft_platform as platform;
+use liferaft_platform::SortedMap;
 
 use super::{
     Bound, LogReader, Recovered, SnapshotLane, SnapshotName, Storage, StorageError, Write, held,
@@ -49,8 +49,8 @@ struct Contents {
     stored: Recovered,
     bound: Bound,
     starts: Starts,
-    finished: BTreeMap<SnapshotName, Bytes>,
-    begun: BTreeMap<SnapshotName, BytesMut>,
+    finished: SortedMap<SnapshotName, Bytes>,
+    begun: SortedMap<SnapshotName, BytesMut>,
     last_name: u64,
 }
 

@@ -1,10 +1,11 @@
 //! Tries to reach the peers that are wanted, and lets others try: everything before a link is there.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft_platform::Address;
+use liferaft_platform::SortedMap;
 
 use super::event::{Cargo, LinkError, LinkOutput, RELAY, Route};
 use super::handshakes::{Due, Handshakes, Side, Target};
@@ -24,7 +25,7 @@ pub(super) struct Attempts {
     pub(super) wants: Wants,
     handshakes: Handshakes,
     /// The addresses that are being dialed, by their attempts.
-    dials: BTreeMap<u64, Target>,
+    dials: SortedMap<u64, Target>,
     outcomes: VecDeque<Outcome>,
 }
 

@@ -1,9 +1,10 @@
 //! Runs one link that is up: frames in and out, liveness, and what is said about the stream.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use liferaft_platform::SortedMap;
 
 use super::event::{Cargo, CloseReason, DownReason, Link, LinkOutput, Route};
 use super::limits::{
@@ -90,7 +91,7 @@ struct Unread {
 /// The signals that a link may still bring. Each sender has its own: one that floods is in no other's way.
 #[derive(Debug)]
 struct Signals {
-    senders: BTreeMap<ServerId, Allowance>,
+    senders: SortedMap<ServerId, Allowance>,
     /// Of all that the peer passes on, which may make senders up.
     passed: Allowance,
 }
@@ -549,7 +550,7 @@ pub(super) const fn is_server(role: Role) -> bool {
 impl Signals {
     fn new(now: Duration) -> Self {
         Self {
-            senders: BTreeMap::new(),
+            senders: SortedMap::new(),
             passed: Allowance::new(PASSED_SIGNAL_RATE, now),
         }
     }

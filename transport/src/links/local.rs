@@ -1,8 +1,8 @@
 //! Holds what this end is: what it shows of itself, the carriers that it has, and its secret randomness.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use liferaft_platform::SortedMap;
 use liferaft_platform::{Address, ClusterId, PublicKey, Starts, Versions};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -89,7 +89,7 @@ pub(super) struct LocalEnd {
 #[derive(Debug)]
 struct KnownCarrier {
     traits: CarrierTraits,
-    bindings: BTreeMap<Path, Binding>,
+    bindings: SortedMap<Path, Binding>,
 }
 
 impl LocalEnd {
@@ -105,7 +105,7 @@ impl LocalEnd {
         );
         let known = |traits| KnownCarrier {
             traits,
-            bindings: BTreeMap::new(),
+            bindings: SortedMap::new(),
         };
         Self {
             id: credentials.key.server_id(),

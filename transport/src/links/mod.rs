@@ -32,8 +32,10 @@ mod transit;
 mod unread;
 mod wants;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use liferaft_platform::SortedSet;
 
 pub use self::dialing::{BACK_OFF_MAX, BACK_OFF_MIN, UPGRADE_BACK_OFF_MAX, UPGRADE_BACK_OFF_MIN};
 pub use self::event::{
@@ -611,7 +613,7 @@ impl Links {
     }
 
     /// Returns the routes that lead through the peer of the link of this generation.
-    fn routes_through(&self, generation: u64) -> BTreeSet<Route> {
+    fn routes_through(&self, generation: u64) -> SortedSet<Route> {
         let routes = self.table.routes().chain(self.attempts.routes());
         let is_through =
             |route: &Route| route.relay().is_some_and(|(relay, _)| relay == generation);

@@ -1,7 +1,9 @@
 //! Keeps the links that there are: for each peer the one that is up, and one that is about to replace it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+use liferaft_platform::SortedMap;
 
 use super::event::Route;
 use super::limits::HANDSHAKE_TIME_MAX;
@@ -15,10 +17,10 @@ const PENDING_MAX: usize = 2 * INVITERS_MAX;
 /// All links of an end.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    slots: BTreeMap<ServerId, Slot>,
+    slots: SortedMap<ServerId, Slot>,
     /// Whose link has this generation, up or pending.
-    generations: BTreeMap<u64, ServerId>,
-    /// The peers whose links may have something to send.
+    generations: SortedMap<u64, ServerId>,
+    /// The peers whose links may have something to send: a B-tree, as it is emptied from its beginning.
     pub(super) dirty: BTreeSet<ServerId>,
 }
 

@@ -5,10 +5,11 @@
 //! those to which that one has links. Packets are sealed between their ends: who passes them on can lose them, and no
 //! more. What is passed on is bounded, so that it does not push out what a server has to send itself.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use liferaft_platform::SortedMap;
 
 use super::event::{LinkOutput, Route};
 use super::limits::{
@@ -61,7 +62,7 @@ pub(super) struct Ways {
     /// When a packet was last passed on, or came or went through a third server.
     relayed_at: Option<Duration>,
     /// Who has passed on the last signal of a server: whoever has a link with both.
-    back: BTreeMap<ServerId, ServerId>,
+    back: SortedMap<ServerId, ServerId>,
     /// Whose turn it is, of those who may pass something on.
     turn: usize,
 }
@@ -89,7 +90,7 @@ impl Ways {
             counters: TransitCounters::default(),
             relayed: Allowance::new(RELAY_RATE, now),
             relayed_at: None,
-            back: BTreeMap::new(),
+            back: SortedMap::new(),
             turn: 0,
         }
     }

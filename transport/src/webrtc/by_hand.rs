@@ -3,7 +3,6 @@
 //! It is the same natively and in browsers. What is asked of a [`ByHand`] reaches the carrier's
 //! [`Switchboard`](super::switchboard::Switchboard) as a [`Request`].
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use futures::channel::{mpsc, oneshot};
 use futures::{SinkExt, StreamExt};
+use liferaft_platform::SortedMap;
 use thiserror::Error;
 
 use crate::signaling::ParseByHandError;
@@ -134,7 +134,7 @@ pub(super) struct Desk {
     requests: mpsc::Receiver<Request>,
     handle: ByHand,
     /// By the numbers of their connections, with the time when they are given out as they are.
-    drafts: BTreeMap<u64, (Duration, Vec<Reply>)>,
+    drafts: SortedMap<u64, (Duration, Vec<Reply>)>,
 }
 
 impl Desk {
@@ -147,7 +147,7 @@ impl Desk {
         Self {
             requests,
             handle,
-            drafts: BTreeMap::new(),
+            drafts: SortedMap::new(),
         }
     }
 

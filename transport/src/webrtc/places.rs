@@ -6,8 +6,9 @@
 //! of that gate alone.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::time::Duration;
+
+use liferaft_platform::SortedMap;
 
 use super::limits::WebRtcLimits;
 use crate::ServerId;
@@ -49,7 +50,7 @@ pub(crate) enum Claim {
 pub(crate) struct Places {
     limits: WebRtcLimits,
     /// By the numbers of their connections.
-    holders: BTreeMap<u64, Holder>,
+    holders: SortedMap<u64, Holder>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +109,7 @@ impl Places {
     pub(crate) fn new(limits: WebRtcLimits) -> Self {
         Self {
             limits,
-            holders: BTreeMap::new(),
+            holders: SortedMap::new(),
         }
     }
 
@@ -191,7 +192,7 @@ impl Places {
     /// Returns the one that gives way: the oldest of whoever holds most by the gate that holds most, if it has had its
     /// time.
     fn displaced(&self, crowd: &[(u64, Holder)], now: Duration) -> Option<u64> {
-        let (mut of_gates, mut of_claims) = (BTreeMap::new(), BTreeMap::new());
+        let (mut of_gates, mut of_claims) = (SortedMap::new(), SortedMap::new());
         for (_, holder) in crowd {
             *of_gates.entry(holder.claim.gate()).or_insert(0_usize) += 1;
             *of_claims.entry(holder.claim).or_insert(0_usize) += 1;

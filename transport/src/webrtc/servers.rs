@@ -5,11 +5,12 @@
 //! no place for longer than its addresses are dialed.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use liferaft_platform::Address;
+use liferaft_platform::SortedMap;
 
 use super::address::address_of;
 use super::reached::{SignalingMeter, SignalingStatus};
@@ -60,7 +61,7 @@ struct Server {
 struct Named {
     since: Duration,
     /// The last time, for each peer whose address did.
-    peers: BTreeMap<ServerId, Duration>,
+    peers: SortedMap<ServerId, Duration>,
 }
 
 impl Servers {
@@ -106,7 +107,7 @@ impl Servers {
             return true;
         }
         self.make_room(now) && {
-            let (since, peers) = (now, BTreeMap::from([(peer, now)]));
+            let (since, peers) = (now, SortedMap::from([(peer, now)]));
             let named = Named { since, peers };
             let signaling = make(place.clone());
             self.push(Some(place), signaling, Some(named));

@@ -1,8 +1,9 @@
 //! Remembers which signaling servers have led nowhere, of each peer that is dialed: one that swaps descriptions is
 //! quick, and must not win each time by that.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
+
+use liferaft_platform::SortedMap;
 
 use crate::ServerId;
 use crate::signaling::Way;
@@ -16,7 +17,7 @@ const PEERS_MAX: usize = 1_024;
 
 /// The ways that have led nowhere. A peer has at most as many as the carrier has signaling servers.
 #[derive(Debug, Default)]
-pub(crate) struct Shunned(BTreeMap<ServerId, Vec<(Duration, Way)>>);
+pub(crate) struct Shunned(SortedMap<ServerId, Vec<(Duration, Way)>>);
 
 impl Shunned {
     /// Returns the ways that have led nowhere for a peer, the longest ago first.

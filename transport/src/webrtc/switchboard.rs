@@ -3,11 +3,12 @@
 //! It is the same natively and in browsers. A carrier gives it what it is told and asked for, polls it, and does its
 //! [`Wish`]es.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use liferaft_platform::SortedMap;
 use liferaft_platform::{Address, entropy_u64, now};
 
 use super::by_hand::{Asked, ByHand, ByHandError, Desk, Reply, Request};
@@ -63,7 +64,7 @@ pub(crate) struct Switchboard {
     local: Option<ServerId>,
     servers: Servers,
     /// The connections with peers that were dialed by their ids, and where those are said to be registered.
-    dialed: BTreeMap<u64, (ServerId, Option<Place>)>,
+    dialed: SortedMap<u64, (ServerId, Option<Place>)>,
     token_source: TokenSource,
     desk: Desk,
     wishes: VecDeque<Wish>,
@@ -82,7 +83,7 @@ impl Switchboard {
             visitors: Visitors::default(),
             local: None,
             servers: Servers::default(),
-            dialed: BTreeMap::new(),
+            dialed: SortedMap::new(),
             token_source,
             desk: Desk::new(),
             wishes: VecDeque::new(),

@@ -4,8 +4,10 @@
 //! it takes to join, and nothing else. Visitors have few places, and those are theirs alone: whoever offers connections
 //! without end keeps other visitors from being told, and no member from anything.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use liferaft_platform::SortedMap;
 
 use super::description::{CANDIDATES_MAX, Description};
 use super::negotiation::Action;
@@ -25,7 +27,7 @@ pub(crate) const REFUSAL: &str = "this is a member of a liferaft cluster, which 
 /// The visitors of a carrier, by the numbers of their connections.
 #[derive(Debug, Default)]
 pub(crate) struct Visitors {
-    seats: BTreeMap<u64, Seat>,
+    seats: SortedMap<u64, Seat>,
     /// When the last ones came, the earliest first.
     arrivals: VecDeque<Duration>,
 }

@@ -1,7 +1,6 @@
 //! A client's questions of where single members stand. Each member answers for itself, whether it leads or not.
 
-use std::collections::BTreeSet;
-
+use liferaft_platform::SortedSet;
 use tokio::sync::oneshot;
 
 use super::task::RESEND_AFTER;
@@ -48,7 +47,7 @@ impl Reports {
     }
 
     /// The members that are asked.
-    pub(super) fn asked(&self) -> BTreeSet<ServerId> {
+    pub(super) fn asked(&self) -> SortedSet<ServerId> {
         self.waiting.iter().map(|waiting| waiting.server).collect()
     }
 

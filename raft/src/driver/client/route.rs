@@ -5,10 +5,11 @@
 //! it asks around, one member after another and ever less often; after that it asks the leader now and then, so that
 //! it also knows members that have moved.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use liferaft_platform::SortedSet;
 use liferaft_transport::invitation::{INVITERS_MAX, Invitation};
 use liferaft_transport::links::Wanted;
 
@@ -39,9 +40,9 @@ pub(super) struct Route {
     members: Arc<BTreeMap<ServerId, Description>>,
     /// Those that could not be reached, the last one at the end.
     unreached: Vec<ServerId>,
-    linked: BTreeSet<ServerId>,
+    linked: SortedSet<ServerId>,
     /// Members that are asked something by themselves: links to them come before others.
-    sought: BTreeSet<ServerId>,
+    sought: SortedSet<ServerId>,
     term: Term,
     leader: Option<ServerId>,
     /// Whom to ask at once, since its link is new.
@@ -60,8 +61,8 @@ impl Route {
             invitation,
             members: Arc::default(),
             unreached: Vec::new(),
-            linked: BTreeSet::new(),
-            sought: BTreeSet::new(),
+            linked: SortedSet::new(),
+            sought: SortedSet::new(),
             term: Term::default(),
             leader: None,
             new: None,
@@ -95,7 +96,7 @@ impl Route {
     }
 
     /// These members are asked something by themselves. In a cluster of more than [`LINKS_MAX`] they take turns.
-    pub(super) fn seek(&mut self, sought: BTreeSet<ServerId>) {
+    pub(super) fn seek(&mut self, sought: SortedSet<ServerId>) {
         if sought != self.sought {
             let before = self.wanted();
             self.sought = sought;
@@ -205,10 +206,10 @@ impl Route {
     }
 
     /// To whom links are wanted, if that may be others than before, and the servers that count as members.
-    pub(super) fn take_wanted(&mut self) -> Option<(Vec<Wanted>, BTreeSet<ServerId>)> {
+    pub(super) fn take_wanted(&mut self) -> Option<(Vec<Wanted>, SortedSet<ServerId>)> {
         std::mem::take(&mut self.is_stale).then(|| {
             let inviters = self.invitation.inviters().iter();
-            let mut known: BTreeSet<_> = self.members.keys().copied().collect();
+            let mut known: SortedSet<_> = self.members.keys().copied().collect();
             known.extend(inviters.map(PublicKey::server_id));
             (self.wanted(), known)
         })

@@ -74,7 +74,7 @@ fn judged(introduction: &Introduction, number: u64) -> Result<Role, Refusal> {
     grant.map(|grant| grant.role)
 }
 
-fn wanted(introduction: &Introduction) -> BTreeSet<ServerId> {
+fn wanted(introduction: &Introduction) -> SortedSet<ServerId> {
     let wanted = introduction.wanted.iter();
     wanted.map(|wanted| wanted.peer).collect()
 }

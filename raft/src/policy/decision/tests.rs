@@ -20,8 +20,8 @@ fn all_answer(configuration: &Configuration) -> Situation<'_> {
         id: ServerId(1),
         configuration,
         voices: others.collect(),
-        caught_up: BTreeSet::new(),
-        joiners: BTreeMap::new(),
+        caught_up: SortedSet::new(),
+        joiners: SortedMap::new(),
         cluster_time: ClusterTime(1000),
     }
 }

@@ -1,6 +1,7 @@
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
+
+use liferaft_platform::SortedSet;
 
 use super::super::watch::ASKS;
 use super::*;
@@ -24,9 +25,9 @@ struct Leader {
     predecessor_led_at: Option<Instant>,
     round: Round,
     peers: Vec<Contact>,
-    silent: BTreeSet<ServerId>,
+    silent: SortedSet<ServerId>,
     /// Those that answer and do not get on.
-    stuck: BTreeSet<ServerId>,
+    stuck: SortedSet<ServerId>,
     asks: u32,
     may_change: bool,
 }
@@ -44,8 +45,8 @@ impl Leader {
             predecessor_led_at: None,
             round: Round(1),
             peers: (2..=voters).map(contact).collect(),
-            silent: BTreeSet::new(),
-            stuck: BTreeSet::new(),
+            silent: SortedSet::new(),
+            stuck: SortedSet::new(),
             asks: 0,
             may_change: true,
         }
@@ -133,7 +134,7 @@ impl Leader {
 
     /// The change is made.
     fn made(&mut self, configuration: Configuration) {
-        let known: BTreeSet<ServerId> = self.peers.iter().map(|peer| peer.id).collect();
+        let known: SortedSet<ServerId> = self.peers.iter().map(|peer| peer.id).collect();
         let others = configuration.members().map(|(id, _)| id);
         let met = others.filter(|id| !known.contains(id) && id.0 != 1);
         self.peers.extend(met.map(|id| contact(id.0)));

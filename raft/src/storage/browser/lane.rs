@@ -1,11 +1,11 @@
 //! Stores the states of snapshots beside the log, in pieces of one length, each a value of its own.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use liferaft_platform::{SortedMap, SortedSet};
 
 use super::table::{Fault, Shelf, Step, numbered, numbered_in};
 use super::task::{Jobs, Shared};
@@ -20,11 +20,11 @@ pub(super) const PIECE_BYTES: usize = 256 << 10;
 /// Snapshots that are being written, and those that can be read.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
-    drafts: BTreeMap<u64, Draft>,
+    drafts: SortedMap<u64, Draft>,
     /// The lengths of those that are finished, by name.
-    finished: BTreeMap<u64, u64>,
+    finished: SortedMap<u64, u64>,
     /// Finished ones that nobody needs: they go once another one is in force.
-    unwanted: BTreeSet<u64>,
+    unwanted: SortedSet<u64>,
     /// The one that the last write put in force.
     in_force: Option<u64>,
     /// The last name that was given.

@@ -6,8 +6,7 @@
 //! PeerJS's server carries no other types, and its clients make nothing of them. Any other `connectionId` is of a
 //! visitor: a client of PeerJS that has dialed this server.
 
-use std::collections::BTreeSet;
-
+use liferaft_platform::SortedSet;
 use serde_json::{Value, json};
 
 use super::super::{Body, Serialization, Session, Signal, Visit, VisitBody, Visitor};
@@ -50,7 +49,7 @@ pub(super) fn read_present(text: &str, own: ServerId) -> Vec<ServerId> {
         _ => Vec::new(),
     };
     let servers = listed.iter().filter_map(|id| read_id(id.as_str()?));
-    let servers: BTreeSet<_> = servers.filter(|id| *id != own).take(PRESENT_MAX).collect();
+    let servers: SortedSet<_> = servers.filter(|id| *id != own).take(PRESENT_MAX).collect();
     servers.into_iter().collect()
 }
 

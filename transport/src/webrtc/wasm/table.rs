@@ -1,9 +1,9 @@
 //! Keeps a carrier's connections: who may have one, how far it has come, and the task that it has.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::channel::mpsc;
+use liferaft_platform::SortedMap;
 use liferaft_platform::now;
 
 use super::super::limits::WebRtcLimits;
@@ -28,7 +28,7 @@ pub(super) struct Table {
     /// Connections that have lost their places.
     displaced: Vec<u64>,
     /// By the numbers that end their paths.
-    seats: BTreeMap<u64, Seat>,
+    seats: SortedMap<u64, Seat>,
     next: u64,
 }
 
@@ -101,7 +101,7 @@ impl Table {
             supply: Supply::new(now()),
             places: Places::new(limits),
             displaced: Vec::new(),
-            seats: BTreeMap::new(),
+            seats: SortedMap::new(),
             next: 0,
         }
     }

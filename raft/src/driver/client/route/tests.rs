@@ -94,7 +94,7 @@ fn without_a_leader_members_are_asked_in_turn_ever_less_often() {
     for number in 1..=3 {
         route.on_up(server(number), at(0));
     }
-    let mut asked = BTreeSet::new();
+    let mut asked = SortedSet::new();
     let mut times = Vec::new();
 
     for _ in 0..7 {
