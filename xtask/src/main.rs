@@ -19,6 +19,7 @@ mod network;
 mod power_loss;
 mod process;
 mod recovery;
+mod serve;
 mod sim;
 mod skips;
 mod soak;
@@ -67,8 +68,10 @@ enum Command {
     /// Fill the file system of a member until it stops, and look for all that it acknowledged; needs root and loop
     /// devices
     FullDisk(full_disk::Args),
-    /// Make the pages that run a member in a browser
+    /// Make the pages that run a member in a browser, and the package for JavaScript
     Web(web::Args),
+    /// Start `liferaft serve` with the pages in it
+    Serve(serve::Args),
 }
 
 /// What a shell expects of a program that Ctrl-C ended: 128 and the number of the signal.
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::PowerLoss(args) => power_loss::run(&args),
         Command::FullDisk(args) => full_disk::run(&args),
         Command::Web(args) => web::run(&args),
+        Command::Serve(args) => serve::run(&args),
     });
     match done {
         Ok(code) => code,

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
 
 fn drive_tabs(workspace: &Workspace) -> Result<ExitCode> {
     let Browser { chromium, modules } = Browser::find(workspace)?.map_err(Error::msg)?;
-    let site = web::make(workspace, true)?;
+    let site = web::make(workspace, true)?.site;
     let program = build_program(workspace, &site)?;
     let drive = |script, arguments: &[&Path]| drive(workspace, script, arguments, TABS_DEADLINE);
     for tabs in TABS.map(Path::new) {

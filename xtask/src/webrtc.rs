@@ -161,13 +161,13 @@ fn drive_tabs(workspace: &Workspace, args: &Args) -> Result<()> {
     let browser = Browser::find(workspace)?;
     let Browser { chromium, modules } = browser.map_err(anyhow::Error::msg)?;
     if args.by_hand {
-        let site = web::make(workspace, true)?;
+        let site = web::make(workspace, true)?.site;
         let seconds = Path::new(DAWDLED_SECONDS);
         let arguments = [&*chromium, &modules, &site, seconds];
         return drive(workspace, BY_HAND, &arguments, PAGES_DEADLINE);
     }
     if args.hand_overs {
-        let site = web::make(workspace, true)?;
+        let site = web::make(workspace, true)?.site;
         let program = build_program(workspace, &site)?;
         let [closed, least] = CLOSED_AND_LEAST.map(Path::new);
         let arguments = [&*program, &chromium, &modules, &site, closed, least];

@@ -73,7 +73,7 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         .arg(&modules)
         .args(AT_PUBLISHED_SERVER)
         .run()?;
-    let site = web::make(workspace, false)?;
+    let site = web::make(workspace, true)?.site;
     let program = build_program(workspace, &site)?;
     let drive = |script: &str, arguments: &[&Path]| drive(workspace, script, arguments, DEADLINE);
     workspace

@@ -25,6 +25,7 @@ mod source;
 mod tests;
 mod toolchain;
 mod wasm;
+mod web;
 
 /// A named part of the checks.
 pub(crate) struct Stage {
@@ -76,6 +77,7 @@ pub(crate) const ALL: &[Stage] = &[
     demo::STAGE,
     sim::STAGE,
     wasm::STAGE,
+    web::STAGE,
     browser::STAGE,
 ];
 
