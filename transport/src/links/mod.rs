@@ -615,9 +615,8 @@ impl Links {
     /// Returns the routes that lead through the peer of the link of this generation.
     fn routes_through(&self, generation: u64) -> SortedSet<Route> {
         let routes = self.table.routes().chain(self.attempts.routes());
-        let is_through =
-            |route: &Route| route.relay().is_some_and(|(relay, _)| relay == generation);
-        routes.filter(is_through).collect()
+        let leads = |route: &Route| route.relay().is_some_and(|(by, _)| by == generation);
+        routes.filter(leads).collect()
     }
 
     fn on_closed(&mut self, route: Route, why: &LinkError) {

@@ -16,7 +16,7 @@ const TARGET: Bytes = Bytes {
     gzip: 380_000,
 };
 /// How far off the committed figure a module may be, in parts of it: compilers differ.
-const DEVIATION_MAX: u64 = 50;
+const DEVIATION_MAX: u64 = 25;
 /// Compresses as servers do.
 const COMPRESSED: &str = "console.log(require('zlib').gzipSync(require('fs').readFileSync(process.argv[1]), { level: 9 }).length)";
 
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_may_be_two_percent_off_and_no_more() {
+    fn a_module_may_be_four_percent_off_and_no_more() {
         let committed = Bytes {
             wasm: 1000,
             gzip: 500,
@@ -95,8 +95,8 @@ mod tests {
             committed,
         };
 
-        assert!(size(1020, 490).is_as_committed());
-        assert!(!size(1021, 500).is_as_committed());
-        assert!(!size(1000, 489).is_as_committed());
+        assert!(size(1040, 480).is_as_committed());
+        assert!(!size(1041, 500).is_as_committed());
+        assert!(!size(1000, 479).is_as_committed());
     }
 }
