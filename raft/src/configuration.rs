@@ -12,7 +12,6 @@ pub use description::{
     ADDRESSES_MAX, Address, Description, LABEL_BYTES_MAX, Label, PROTOCOL_VERSIONS, PublicKey,
     SIGNATURE_BYTES, Versions, Voucher,
 };
-use liferaft_platform::SortedMap;
 pub use lineage::{PAST_VOUCHERS_MAX, VOUCHER_CHAIN_MAX};
 pub use scope::{InvalidScope, SCOPE_PREFIX_BYTES_MAX, SCOPE_PREFIXES_MAX, Scope};
 pub use token::{AccessToken, Grants, TOKENS_MAX, TokenFault, TokenKey};
@@ -20,6 +19,7 @@ pub use token::{AccessToken, Grants, TOKENS_MAX, TokenFault, TokenKey};
 use self::lineage::PastVouchers;
 use self::token::Tokens;
 use crate::ids::ServerId;
+use crate::sorted::SortedMap;
 use crate::time::ClusterTime;
 
 /// The most servers that a configuration may name. A frame that claims more is refused.

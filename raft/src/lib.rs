@@ -32,6 +32,7 @@ mod panics;
 pub mod policy;
 #[cfg(feature = "driver")]
 pub mod sessions;
+pub mod sorted;
 #[cfg(feature = "driver")]
 pub mod state_machine;
 #[cfg(feature = "driver")]

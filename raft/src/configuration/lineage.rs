@@ -6,10 +6,9 @@
 
 use alloc::vec::Vec;
 
-use liferaft_platform::SortedMap;
-
 use super::{Configuration, Member, PublicKey, Voucher};
 use crate::ids::ServerId;
+use crate::sorted::SortedMap;
 
 /// The longest chain of vouchers that counts: of what lies further back nothing is kept.
 pub const VOUCHER_CHAIN_MAX: usize = 8;

@@ -3,8 +3,6 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use liferaft_platform::SortedMap;
-
 use super::asking::Question;
 use super::common::Common;
 use super::planted::{Bug, is_planted};
@@ -12,6 +10,7 @@ use super::quorum::{self, Tally};
 use super::role::Transition;
 use crate::ids::{ServerId, Term};
 use crate::message::{Body, RequestVote, RequestVoteReply};
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 #[derive(Debug)]

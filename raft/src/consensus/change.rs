@@ -3,8 +3,6 @@
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use liferaft_platform::SortedMap;
-
 use super::common::Common;
 use super::input::{Addition, ChangeId, MembershipChange, MembershipStep};
 use super::leader::Leader;
@@ -15,6 +13,7 @@ use super::progress::{Progress, Standing};
 use crate::configuration::{Configuration, Foreign};
 use crate::entry::Payload;
 use crate::ids::{Index, ServerId};
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// For so many election timeouts a server that was removed is told so.

@@ -7,7 +7,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use liferaft_platform::SortedMap;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -26,6 +25,7 @@ use crate::configuration::Configuration;
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::{Body, Message, Token};
+use crate::sorted::SortedMap;
 use crate::time::{ClusterTime, Instant};
 
 /// For so many entries at most room is made before they are handed out.

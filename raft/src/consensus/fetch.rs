@@ -1,13 +1,12 @@
 //! Entries that are in storage alone, on their way from there to whoever needs them.
 
-use liferaft_platform::SortedMap;
-
 use super::log::Log;
 use super::output::{EntriesRead, EntriesReader, Output};
 use super::planted::{Bug, is_planted};
 use crate::entry::Entry;
 use crate::ids::Index;
 use crate::message::ENTRIES_MAX;
+use crate::sorted::SortedMap;
 
 /// What is being read.
 #[derive(Debug, Default)]

@@ -3,14 +3,13 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use liferaft_platform::{SortedMap, SortedSet};
-
 use super::input::{Addition, MembershipChange, MembershipStep};
 use super::output::{ChangeError, InvalidChange};
 use crate::configuration::{
     Configuration, Description, Dismissal, Grants, Member, SERVERS_MAX, Suffrage, TokenFault,
 };
 use crate::ids::{Index, ServerId};
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::ClusterTime;
 
 /// The configurations of the log, newest last. The newest is in force whether it is committed or not (§4.1); when its

@@ -7,8 +7,6 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use liferaft_platform::SortedSet;
-
 use super::asking::Question;
 use super::common::Common;
 use super::input::ReadId;
@@ -16,6 +14,7 @@ use super::output::ReadRefused;
 use super::progress::Retry;
 use crate::ids::{Index, Round, ServerId};
 use crate::message::{Body, ReadIndex, ReadIndexReply};
+use crate::sorted::SortedSet;
 use crate::time::Instant;
 
 /// Who waits for a read.

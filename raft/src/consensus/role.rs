@@ -1,7 +1,5 @@
 //! The roles, and the moves between them. A role only proposes a move; `Raft` makes it, in one place.
 
-use liferaft_platform::SortedMap;
-
 use super::candidate::Campaign;
 use super::follower::Follower;
 use super::leader::Leader;
@@ -9,6 +7,7 @@ use super::planted::{Bug, is_planted};
 use super::{Event, Raft, RoleKind};
 use crate::ids::{ServerId, Term};
 use crate::message::Body;
+use crate::sorted::SortedMap;
 
 /// What a server does, with the data that only this role has (§3.3).
 #[derive(Debug)]

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use liferaft_platform::SortedMap;
 
 use super::input::Input;
 use super::output::{Reception, SnapshotName, SnapshotRead, SnapshotStep};
 use crate::ids::Index;
+use crate::sorted::SortedMap;
 use crate::time::ClusterTime;
 
 /// Keeps the states of snapshots in memory, and does at once what the core wants of them.

@@ -3,14 +3,13 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use liferaft_platform::SortedMap;
-
 use super::common::Common;
 use super::output::{Refusal, RoleKind};
 use super::progress::{Flow, Progress};
 use super::role::Role;
 use crate::configuration::Configuration;
 use crate::ids::{Index, LogPosition, ServerId, Term};
+use crate::sorted::SortedMap;
 
 /// A server's view of itself and of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]

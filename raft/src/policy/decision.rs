@@ -2,13 +2,12 @@
 
 use alloc::vec::Vec;
 
-use liferaft_platform::{SortedMap, SortedSet};
-
 use super::MembershipPolicy;
 use crate::configuration::{Configuration, Grants, Member, SERVERS_MAX, TokenKey};
 use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Addition, MembershipChange, MembershipStep};
 use crate::ids::ServerId;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::ClusterTime;
 
 /// What a leader knows, as far as it matters who should take part.

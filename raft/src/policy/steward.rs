@@ -1,13 +1,12 @@
 //! Keeping watch: who has been silent for how long, who must be asked before that is believed, who wants to join.
 
-use liferaft_platform::SortedMap;
-
 use super::MembershipPolicy;
 use super::watch::Watch;
 use crate::configuration::{Description, Grants, PROTOCOL_VERSIONS, TokenFault};
 use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Addition, ChangeError, MembershipChange, Oversight};
 use crate::ids::{Index, ServerId, Term};
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// The most servers that may wait to be taken in. More are told to ask again.

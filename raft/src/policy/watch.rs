@@ -3,13 +3,12 @@
 
 use core::time::Duration;
 
-use liferaft_platform::{SortedMap, SortedSet};
-
 use super::steward::{Act, GATHERINGS_PER_HEARTBEAT, Joiner};
 use super::{MembershipPolicy, Situation, Voice, next_change};
 use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Addition, MembershipChange, MembershipStep, Oversight};
 use crate::ids::{Index, Round, ServerId, Term};
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
 
 /// How often a server that has been silent for too long is asked before it counts as dead: with every tenth message

@@ -135,7 +135,8 @@ impl<'a> Reader<'a> {
     fn imported_functions(&mut self) -> Option<usize> {
         let mut functions = 0;
         for _ in 0..self.number()? {
-            (self.bytes()?, self.bytes()?);
+            self.bytes()?;
+            self.bytes()?;
             match self.byte()? {
                 0 => {
                     functions += 1;
@@ -147,7 +148,8 @@ impl<'a> Reader<'a> {
                 }
                 2 => self.limits()?,
                 3 => {
-                    (self.byte()?, self.byte()?);
+                    self.byte()?;
+                    self.byte()?;
                 }
                 _ => return None,
             }
@@ -180,7 +182,7 @@ mod tests {
     #[test]
     fn functions_have_their_names_and_lengths() {
         // One imported function and one of three bytes, named `a::b`.
-        let module = b"\0asm\x01\0\0\0\x02\x07\x01\x01m\x01n\0\0\x0a\x05\x01\x03\0\x01\x0b\0\x0d\x04name\x01\x07\x01\x01\x04a::b";
+        let module = b"\0asm\x01\0\0\0\x02\x07\x01\x01m\x01n\0\0\x0a\x05\x01\x03\0\x01\x0b\0\x0e\x04name\x01\x07\x01\x01\x04a::b";
 
         let functions = functions(module);
 

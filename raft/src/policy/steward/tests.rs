@@ -1,8 +1,6 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use liferaft_platform::SortedSet;
-
 use super::super::watch::ASKS;
 use super::*;
 use crate::config::Timing;
@@ -11,6 +9,7 @@ use crate::configuration::{
 };
 use crate::consensus::{Contact, MembershipStep};
 use crate::ids::Round;
+use crate::sorted::SortedSet;
 use crate::time::ClusterTime;
 
 const ELECTION_TIMEOUT: Duration = Duration::from_secs(1);
