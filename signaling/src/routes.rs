@@ -147,7 +147,10 @@ async fn new_room(State(hub): State<Hub>, request: Request) -> Response {
     if let Err(refusal) = hub.change(|rooms, now| rooms.make_channel(now, host, channel)) {
         return refused(refusal);
     }
-    let location = format!("/?channel={}#firstServer", channel.as_str());
+    // What else the page was asked for stays.
+    let rest = request.uri().query().unwrap_or_default();
+    let and = if rest.is_empty() { "" } else { "&" };
+    let location = format!("/?channel={}{and}{rest}#firstServer", channel.as_str());
     (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
 }
 

@@ -37,14 +37,14 @@ export class Liferaft extends EventTarget {
     if (this.#facts.storage.why) this.#warnings.push(`What this member knows is lost with its page: ${this.#facts.storage.why}`);
     follow({
       away: () => this.#raw?.handOver(),
-      back: () => this.#wake().catch((error) => this.#stop(error)),
+      back: () => this.#wake().catch((error) => this.#stop(error)).catch(() => {}),
       signal: this.#lifecycle.signal,
     });
     this.#hasStopped = this.#tellStatus();
     // A module that has ended frees nothing.
     Promise.all([this.#hasStopped, this.#tellEvents()]).then(() => raw.free()).catch(() => {});
     this.#machine = machine;
-    machine?.onFailure((why) => this.#stop(why));
+    machine?.onFailure((why) => this.#stop(why).catch(() => {}));
   }
 
   static join(invitation, options) {

@@ -27,7 +27,8 @@ export const socketMaker = () => makeSocket;
 
 // Loads it; `defaults` has where the module and the worker of this entry are.
 export function load(defaults, options = {}) {
-  loading ??= begin({ ...defaults, ...options }).catch((error) => {
+  const { wasm = defaults.wasm, worker = defaults.worker, WebSocket = defaults.WebSocket } = options;
+  loading ??= begin({ wasm, worker, WebSocket }).catch((error) => {
     // It may be tried again.
     loading = undefined;
     throw error;
@@ -54,7 +55,9 @@ async function compile(source) {
   const given = await source;
   if (given instanceof WebAssembly.Module) return given;
   if (given instanceof ArrayBuffer || ArrayBuffer.isView(given)) return WebAssembly.compile(given);
-  const response = given instanceof Response ? given : await fetch(given);
+  const response = given instanceof Response ? given : await fetch(given).catch((error) => {
+    throw new LiferaftError('unreachable', `the module at ${given} was not loaded: ${error.message}`);
+  });
   if (!response.ok) throw new LiferaftError('unreachable', `the module at ${response.url} was not loaded: ${response.status}`);
   const kind = response.headers.get('content-type') ?? 'none';
   if (kind.split(';')[0].trim().toLowerCase() === KIND) return WebAssembly.compileStreaming(response);
@@ -90,6 +93,9 @@ export function settled(promise, signal) {
     waiting.add(fail);
     signal?.addEventListener('abort', abort);
     promise.then((value) => { over(); resolve(value); }, fail);
+    // Nothing ends again, and nothing is aborted again.
+    if (ended) fail(ended);
+    else if (signal?.aborted) abort();
   });
 }
 

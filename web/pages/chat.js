@@ -24,6 +24,8 @@ const EXCLUSIONS = {
   forgotten: 'You were away for so long that this room has let you go.',
   token: 'This link is not good any more: ask for another one.',
 };
+// Who is told so takes part again as another member alone.
+const ANEW = ['removed', 'forgotten', 'old-boot', 'another-history'];
 const ELECTION_TIMEOUT_MIN_MS = 50;
 const ELECTION_TIMEOUT_MAX_MS = 60_000;
 const ANIMALS = ['Badger', 'Beaver', 'Crane', 'Dolphin', 'Falcon', 'Gannet', 'Heron', 'Ibex', 'Jackdaw', 'Kestrel', 'Lynx', 'Marten',
@@ -267,7 +269,7 @@ class Chat {
     document.body.classList.toggle('excluded', Boolean(exclusion));
     if (exclusion) tell(EXCLUSIONS[exclusion.reason] ?? `It takes no part: ${exclusion.message}.`);
     else if (status.isStorageLow) tell('This browser has little room left to store what is said.');
-    show('again', ['removed', 'forgotten'].includes(exclusion?.reason));
+    show('again', ANEW.includes(exclusion?.reason));
     show('door', exclusion?.reason === 'token');
     // A link has the addresses of members that are there.
     const members = [...status.voters, ...status.learners].sort().join();
@@ -303,17 +305,26 @@ class Chat {
 // The page
 
 let chat;
+let isStarting = false;
 
+// One member at a time.
 async function run(entering) {
+  if (isStarting) return undefined;
+  isStarting = true;
+  return enterAs(entering).finally(() => { isStarting = false; });
+}
+
+async function enterAs(entering) {
+  for (const id of ['door', 'again', 'reduced']) show(id, false);
   // The words of the member that this tab was stay to read.
   const left = await chat?.leave() ?? [];
   chat = undefined;
   become('starting');
   tell('It starts.');
-  for (const id of ['door', 'again', 'reduced']) show(id, false);
   if (isReduced) forgetful(REDUCED);
   let node;
   try {
+    await init();
     node = await entering();
   } catch (error) {
     return ask(error.message);
@@ -322,7 +333,8 @@ async function run(entering) {
   chat = new Chat(node, left);
   drop();
   tell('It waits for the others.');
-  return chat.run().catch((error) => tell(error.message));
+  chat.run().catch((error) => tell(error.message));
+  return undefined;
 }
 
 // Has people give a link.
@@ -378,10 +390,7 @@ function keepName(name) {
 
 async function begin() {
   show('beginning', false);
-  await run(async () => {
-    await init();
-    return enter();
-  });
+  await run(enter);
 }
 
 wire();

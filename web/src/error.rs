@@ -219,6 +219,7 @@ impl From<StorageError> for Fault {
             StorageError::Full { .. } => "storage-full",
             StorageError::Lost { .. } => "storage-lost",
             StorageError::Unnameable { .. } => "invalid-argument",
+            StorageError::Unavailable { .. } => "unsupported",
             _ => "storage",
         };
         Self::not_done(code, error)

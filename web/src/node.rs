@@ -401,7 +401,8 @@ impl Node {
         let invitation = member.invite(terms, timeout).await?;
         if let Some(token) = invitation.token().filter(|_| is_default) {
             self.token.replace(Some(token.clone()));
-            self.kept.keep_token(token).await?;
+            // The cluster knows it. Unless it is stored another one is made after a reload.
+            let _unless_stored = self.kept.keep_token(token).await;
         }
         Ok(invitation)
     }

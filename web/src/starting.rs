@@ -2,7 +2,8 @@
 
 use liferaft::transport::token::TokenSecret;
 use liferaft::{
-    Founding, Handle, Invitation, Kv, Member, MemberBuilder, StateMachine, Storage, StorageError,
+    Founding, Handle, Invitation, Kv, Member, MemberBuilder, ServerId, StateMachine, Storage,
+    StorageError,
 };
 
 use crate::error::Fault;
@@ -39,6 +40,9 @@ impl Replica {
 /// Starts a member. `None` if it was to go on as a stored server, and there is none.
 pub(crate) async fn started(options: Options) -> Result<Option<Started>, Fault> {
     let invitation = options.invitation()?;
+    // What was given is looked at before anything is stored.
+    options.addresses(&options.rooms()?, ServerId(0))?;
+    options.config()?;
     let wanted = match &invitation {
         _ if options.is_set("fresh") || options.is_set("found") => Wanted::Fresh,
         Some(invitation) => Wanted::Of(invitation.cluster()),
@@ -94,7 +98,8 @@ async fn started_over<S: Storage>(
         }
     };
     if let (None, Some(token)) = (&kept.token, &came_by) {
-        kept.keep_token(token).await?;
+        // The member runs. Without it another token is made after a reload.
+        let _unless_stored = kept.keep_token(token).await;
     }
     Ok(Started {
         token: kept.token.clone().or(came_by),

@@ -39,13 +39,13 @@ async fn served() -> Served {
 async fn people_without_a_room_get_a_new_one() {
     let server = served().await;
 
-    let people = server.ask("GET", "/", PEOPLE).await;
+    let people = server.ask("GET", "/?et=300", PEOPLE).await;
     let program = server.get("/").await;
 
     let location = people.header("location").unwrap_or_default();
     assert_eq!(people.status, 302);
     assert!(location.starts_with("/?channel="), "{location}");
-    assert!(location.ends_with("#firstServer"), "{location}");
+    assert!(location.ends_with("&et=300#firstServer"), "{location}");
     assert!(program.body.starts_with(r#"{"name":"PeerJS Server","#));
 }
 
