@@ -1,8 +1,8 @@
 //! Maps and sets that are a sorted vector: a fraction of the code of a B-tree for each type of key and value.
 //!
-//! A module for browsers has a copy of its map for each pair of types, and a copy of a B-tree is five kilobytes. So what
-//! is small by a bound (members, links, attempts) is in a [`SortedMap`]; whatever grows with a log, with sessions or
-//! with keys belongs in a B-tree, since an insertion here moves all that is behind it.
+//! A module for browsers has a copy of its map for each pair of types, and a copy of a B-tree is five kilobytes. So
+//! what is small by a bound (members, links, attempts) is in a [`SortedMap`]; whatever grows with a log, with sessions
+//! or with keys belongs in a B-tree, since an insertion here moves all that is behind it.
 //!
 //! Both are ordered by their keys, and offer what they have by the names of [`BTreeMap`](alloc::collections::BTreeMap)
 //! and [`BTreeSet`](alloc::collections::BTreeSet).

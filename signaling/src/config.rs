@@ -195,8 +195,8 @@ impl Config {
         self
     }
 
-    /// Serves these pages instead of one that only says what the server is. People who come without a room get a new one
-    /// at once.
+    /// Serves these pages instead of one that only says what the server is. People who come without a room get a new
+    /// one at once.
     #[must_use]
     pub fn with_site(mut self, site: Site) -> Self {
         self.site = Arc::new(site);

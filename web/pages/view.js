@@ -102,7 +102,7 @@ export function outgoing(lines) {
     return item;
   }));
   const waiting = lines.filter(({ state }) => state === 'waiting' || state === 'sent').length;
-  element('pending').textContent = waiting === 0 ? '' : `${waiting} pending`;
+  put('pending', waiting === 0 ? '' : `${waiting} pending`);
   if (lines.length > 0) show('empty', false);
   if (wasAtEnd) toEnd();
 }
@@ -126,6 +126,9 @@ function count(lines) {
 // ---------------------------------------------------------------------------------------------------------------------
 // The room
 
+// A text that stays is not set again: screen readers would say it again.
+const put = (id, text) => { if (element(id).textContent !== text) element(id).textContent = text; };
+
 const nameOf = (member) => plain(member.name) ?? `member ${member.id.slice(0, 6)}`;
 
 export function standing(status, members, storage) {
@@ -144,7 +147,7 @@ export function standing(status, members, storage) {
   listed = facts;
   const servers = status.signaling;
   const isServed = servers.some(({ isConnected }) => isConnected);
-  element('signaling').textContent = servers.length === 0 ? '' : isServed ? 'server connected' : 'server gone, the room goes on';
+  put('signaling', servers.length === 0 ? '' : isServed ? 'server connected' : 'server gone, the room goes on');
   element('signaling').dataset.connected = isServed;
   const { messages } = status;
   statistics({

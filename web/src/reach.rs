@@ -25,9 +25,8 @@ struct Rtc {
 }
 
 impl Reach {
-    /// Makes it of the connections of the browser, if it has any, and of WebSockets. Tabs of one browser find each other
-    /// if they are members of the same cluster.
-    /// A server that is stored takes its id back at signaling servers.
+    /// Makes it of the connections of the browser, if it has any, and of WebSockets. Tabs of one browser find each
+    /// other if they are members of the same cluster. A server that is stored takes its id back at signaling servers.
     pub(crate) async fn make(
         options: &Options,
         rooms: Vec<SignalingServer>,

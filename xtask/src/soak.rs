@@ -29,7 +29,8 @@ pub(crate) struct Args {
     /// newcomer has joined that waited for the server's return
     #[arg(long, conflicts_with = "evictions")]
     signaling: bool,
-    /// Kills tabs of clusters of 5, 7 and 11 in Chromium, just under half of them at once, and hides three for six minutes
+    /// Kills tabs of clusters of 5, 7 and 11 in Chromium, just under half of them at once, and hides three for six
+    /// minutes
     #[arg(long, conflicts_with_all = ["evictions", "signaling", "seconds", "seed"])]
     tabs: bool,
     /// Repeats the faults of a run that printed this seed [default: another one each time]

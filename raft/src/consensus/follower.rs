@@ -138,7 +138,11 @@ impl Follower {
     /// A candidate whose log is behind this server's has asked for its vote. It may need it, by a configuration that
     /// this server does not have, while nobody else has a log that this server would vote for: so whoever knows of no
     /// vote of its own, a learner above all, campaigns as well.
-    pub(super) fn on_vote_denied(&mut self) {
+    pub(super) fn on_vote_denied(&mut self, common: &Common) {
+        if !self.has_denied && !common.may_campaign() {
+            // It has waited for nothing until now.
+            self.waiting_since = common.now;
+        }
         self.has_denied = true;
     }
 

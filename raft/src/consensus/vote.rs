@@ -97,7 +97,7 @@ impl Raft {
             && !is_dismissed
             && request.last < self.common.log.last()
         {
-            follower.on_vote_denied();
+            follower.on_vote_denied(&self.common);
         }
         let RequestVote {
             pre_vote, campaign, ..

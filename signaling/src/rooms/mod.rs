@@ -374,8 +374,8 @@ impl Rooms {
         }
     }
 
-    /// Stops signaling, which closes all connections and takes no more, or starts it again. Rooms stay, and ids are kept
-    /// for their tokens as if their connections had broken.
+    /// Stops signaling, which closes all connections and takes no more, or starts it again. Rooms stay, and ids are
+    /// kept for their tokens as if their connections had broken.
     pub fn set_open(&mut self, now: Duration, is_open: bool) {
         self.is_open = is_open;
         if !is_open {

@@ -355,9 +355,9 @@ fn origin(route: &Route) -> (usize, &[u8]) {
     (route.carrier, route.path.origin())
 }
 
-/// Returns by which of a carrier's gates a path comes, as far as its origin tells: the kind of it, and what stands before
-/// a server's id. That is the gate of what comes by signals. Of addresses of hosts it is the first byte, the widest
-/// network.
+/// Returns by which of a carrier's gates a path comes, as far as its origin tells: the kind of it, and what stands
+/// before a server's id. That is the gate of what comes by signals. Of addresses of hosts it is the first byte, the
+/// widest network.
 fn gate(route: &Route) -> (usize, usize, &[u8]) {
     let origin = route.path.origin();
     let before_id = origin.len().saturating_sub(size_of::<ServerId>());

@@ -1,4 +1,5 @@
-//! The module for browsers is as large as was committed, and the package for JavaScript runs where it says that it does.
+//! The module for browsers is as large as was committed, and the package for JavaScript runs where it says that it
+//! does.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Says what takes how much of a module, by crates and by functions, all copies of a generic one together.
 //!
-//! It reads the lengths of functions and their names, which wasm-bindgen has made readable, by the format of WebAssembly
-//! (Core Specification 2.0, §5.5).
+//! It reads the lengths of functions and their names, which wasm-bindgen has made readable, by the format of
+//! WebAssembly (Core Specification 2.0, §5.5).
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -150,7 +150,8 @@ async fn store(shared: &Shared, name: SnapshotName, steps: &[Step]) -> Result<()
     stored.map_err(|fault| fault.during("write a snapshot"))
 }
 
-/// Removes the state of a snapshot. That ends the lane if it fails, also for want of room: what cannot be removed stays.
+/// Removes the state of a snapshot. That ends the lane if it fails, also for want of room: what cannot be removed
+/// stays.
 async fn remove_state(shared: &Shared, name: u64) -> Result<(), StorageError> {
     let removed = shared.database.transact(&[removal(name)]).await;
     removed.map_err(|fault| {

@@ -278,7 +278,8 @@ impl fmt::Debug for BrowserHandle {
 }
 
 /// Makes an identity, that there was never before, of a key that the browser keeps where no script can read it. `None`
-/// where there are no such keys: natively, in pages that came over plain HTTP, and in browsers that do not know Ed25519.
+/// where there are no such keys: natively, in pages that came over plain HTTP, and in browsers that do not know
+/// Ed25519.
 ///
 /// It is for members in memory: a [`BrowserStorage`] has such a key by itself.
 pub async fn hidden_identity() -> Option<Identity> {

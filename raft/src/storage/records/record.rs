@@ -5,7 +5,8 @@
 use bytes::{Buf, BufMut};
 use thiserror::Error;
 
-/// The format of all that is stored: files and values, and what the log and the snapshots in them hold. A store of another one is refused.
+/// The format of all that is stored: files and values, and what the log and the snapshots in them hold. A store of
+/// another one is refused.
 pub(in crate::storage) const FORMAT: u64 = 5;
 
 /// How every file of a store begins, and every value that stands for one.

@@ -1,4 +1,5 @@
-//! A transaction fails, each of a history in turn: what was acknowledged is there, and what is not known is not claimed.
+//! A transaction fails, each of a history in turn: what was acknowledged is there, and what is not known is not
+//! claimed.
 
 use std::collections::BTreeMap;
 
