@@ -16,11 +16,11 @@ pub(crate) struct Keys {
     before: Option<rustix::termios::Termios>,
 }
 
-/// Whether this process may ask the terminal for keys: who asks from the background is stopped.
+/// Whether this process is in the background of its terminal, where whoever asks for keys is stopped.
 #[cfg(unix)]
-fn is_in_front() -> bool {
+fn is_behind() -> bool {
     let group = rustix::termios::tcgetpgrp(std::io::stdin());
-    group.is_ok_and(|group| group == rustix::process::getpgrp())
+    group.is_ok_and(|group| group != rustix::process::getpgrp())
 }
 
 #[cfg(unix)]
@@ -39,7 +39,7 @@ impl Keys {
     pub(crate) fn listen(is_terminal: bool) -> Self {
         let (sender, typed) = mpsc::channel(WAITING_MAX);
         #[cfg(unix)]
-        let is_terminal = is_terminal && is_in_front();
+        let is_terminal = is_terminal && !is_behind();
         #[cfg(unix)]
         let before = is_terminal.then(|| rustix::termios::tcgetattr(std::io::stdin()).ok());
         if is_terminal {
