@@ -1,14 +1,14 @@
-// Rings for the members of a page by a worker's timer: those of a hidden page are a second late and more, a worker's are
-// not.
+// Rings for the members of a page by a worker's timer: those of a hidden page are a second late and more, a worker's
+// are not.
 //
-// The page's own timer stands behind it. A worker that was not loaded, is not allowed or has ended costs precision alone:
-// no wait is lost.
+// The page's own timer stands behind it. A worker that was not loaded, is not allowed or has ended costs precision
+// alone: no wait is lost.
 
 // So much longer than the worker the page's timer takes, so that it rings for a worker that does not.
 const GRACE_MS = 100;
 
-// Returns an alarm for `setAlarm` of the module, which calls `rung`, with a worker, or the one at this address. `warn` is
-// told what is wrong with it.
+// Returns an alarm for `setAlarm` of the module, which calls `rung`, with a worker, or the one at this address. `warn`
+// is told what is wrong with it.
 export function alarmBy(given, rung, warn) {
   let worker;
   let timer;

@@ -4,9 +4,9 @@
 //   #found                   founds a cluster without a room
 //   #INVITATION              joins
 //
-// `server=URL` in the query names the signaling server; else it is the one that the page is from. `ice=FILE` names a list of
-// servers of STUN and TURN, as browsers take them, and `relay` lets others reach the tab through those alone. Whatever others
-// have written gets into the page by textContent alone.
+// `server=URL` in the query names the signaling server; else it is the one that the page is from. `ice=FILE` names a
+// list of servers of STUN and TURN, as browsers take them, and `relay` lets others reach the tab through those alone.
+// Whatever others have written gets into the page by textContent alone.
 import { Liferaft, init } from './index.js';
 import { timekeeper } from './wasm.js';
 

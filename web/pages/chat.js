@@ -4,10 +4,10 @@
 //   ?channel=N#INVITATION    joins, or goes on as the member that this browser has stored
 //   ?channel=N               goes on, if this browser has stored a member of the room
 //
-// In the query, besides: `server=URL` names the signaling server, else it is the one that the page is from; `ice=FILE` names
-// a list of servers of STUN and TURN, as browsers take them, and `relay` lets others reach the tab through those alone;
-// `et=MS` is the election timeout; `paused` waits for the button or `startChat()`; `laboratory` evicts within an election
-// timeout.
+// In the query, besides: `server=URL` names the signaling server, else it is the one that the page is from; `ice=FILE`
+// names a list of servers of STUN and TURN, as browsers take them, and `relay` lets others reach the tab through those
+// alone; `et=MS` is the election timeout; `paused` waits for the button or `startChat()`; `laboratory` evicts within an
+// election timeout.
 import { Liferaft, init } from './index.js';
 import { SEQUENCE, parsed, plain, written } from './lines.js';
 import { append, drop, element, invited, note, outgoing, show, standing, tell, toEnd, wire } from './view.js';

@@ -1,6 +1,6 @@
-// What a line of the chat is: a value of the sequence `chat`, as JSON {v: 1, id, name, text, at}. Whoever can write to the
-// cluster can write anything there, so that what is no such line is shown as the text that it is, and nothing that a line
-// says of its author is proven.
+// What a line of the chat is: a value of the sequence `chat`, as JSON {v: 1, id, name, text, at}. Whoever can write to
+// the cluster can write anything there, so that what is no such line is shown as the text that it is, and nothing that
+// a line says of its author is proven.
 
 export const SEQUENCE = 'chat';
 
@@ -35,8 +35,8 @@ export function parsed(value) {
   };
 }
 
-// A name as one line without characters that nobody sees, some of which turn the text around them; `undefined` if nothing
-// is left of it.
+// A name as one line without characters that nobody sees, some of which turn the text around them; `undefined` if
+// nothing is left of it.
 export function plain(name) {
   if (typeof name !== 'string') return undefined;
   const seen = cut(name, 4 * NAME_SHOWN_MAX).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '').trim();

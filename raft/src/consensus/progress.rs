@@ -60,8 +60,8 @@ pub(super) struct Progress {
     /// does or the resend timeout has passed.
     pub(super) is_jammed: bool,
     pub(super) flow: Flow,
-    /// So many bytes of snapshots are being read for it, also for transfers that have ended. A window bounds them, however
-    /// often its transfer begins again.
+    /// So many bytes of snapshots are being read for it, also for transfers that have ended. A window bounds them,
+    /// however often its transfer begins again.
     pub(super) reading: u64,
     pub(super) standing: Standing,
     pub(super) round_trip: RoundTrip,

@@ -1,4 +1,4 @@
-//! What a server can tell of itself.
+//! Tells what a server knows of itself.
 
 use alloc::vec::Vec;
 use core::time::Duration;

@@ -1,4 +1,4 @@
-//! What must survive of an outbox: the commands that wait, and how far the sending has got.
+//! Stores what must survive of an outbox: the commands that wait, and how far the sending has got.
 //!
 //! [`OutboxStore`] is the seam; [`DiskOutboxStore`] keeps what is stored in a folder, [`BrowserOutboxStore`] in a
 //! browser, [`MemoryOutboxStore`] as long as its process lives, and [`conformance`] is the promise of a store as tests

@@ -35,8 +35,8 @@ fn a_leader_reads_no_more_of_a_snapshot_than_a_window() {
     cluster.assert_applied_everywhere("third command");
 }
 
-/// A transfer that begins again with the latest snapshot asked for a window more, and those behind it waited for all that
-/// nobody needed any more.
+/// A transfer that begins again with the latest snapshot asked for a window more, and those behind it waited for all
+/// that nobody needed any more.
 #[test]
 fn transfers_that_begin_again_wait_for_what_is_being_read() {
     let mut cluster = Cluster::with_limits(5, in_small_windows).with_leader(1);

@@ -4,8 +4,8 @@
 //
 //   node by_hand.mjs CHROMIUM MODULES SITE SECONDS
 //
-// with the browser, the folder of node_modules, the folder that `cargo xtask web` makes, and the seconds between a text's
-// being made and its being taken.
+// with the browser, the folder of node_modules, the folder that `cargo xtask web` makes, and the seconds between a
+// text's being made and its being taken.
 import { check, endsWithin, launch, lines, serveFiles, shows, tab, text } from './kit.mjs';
 import { say } from './page.mjs';
 

@@ -2,15 +2,15 @@
 //
 //   node handovers.mjs LIFERAFT CHROMIUM MODULES SITE TIMES LEAST
 //
-// with the program, the browser, the folder of node_modules, the folder that `cargo xtask web` makes, how many leaders are
-// closed, and how many of them must hand over.
+// with the program, the browser, the folder of node_modules, the folder that `cargo xtask web` makes, how many leaders
+// are closed, and how many of them must hand over.
 import { all, check, departures, dump, endsWithin, launch, leading, makeRoom, seen, serveFiles, serveSignals, tab } from './kit.mjs';
 import { at, founding } from './page.mjs';
 
 const [program, chromium, modules, site, times, least] = process.argv.slice(2);
 const SIZE = 3;
-// Nobody is elected so soon without having been told to: that takes an election timeout, which is a second and more, since
-// the last word of the leader, which has one every 100 ms.
+// Nobody is elected so soon without having been told to: that takes an election timeout, which is a second and more,
+// since the last word of the leader, which has one every 100 ms.
 const HANDED_OVER_MS = 900;
 const end = endsWithin(60_000 + 60_000 * Number(times));
 const files = await serveFiles(site);

@@ -1,11 +1,11 @@
-// Members in tabs that nobody sees: Chromium holds up the timers of their pages, and they keep their time by a worker; a
-// leader whose page is frozen hands over before, and follows when it goes on. Run by
-// `cargo xtask test --only browser`:
+// Members in tabs that nobody sees: Chromium holds up the timers of their pages, and they keep their time by a worker;
+// a leader whose page is frozen hands over before, and follows when it goes on. Run by `cargo xtask test --only
+// browser`:
 //
 //   node hidden.mjs LIFERAFT CHROMIUM SITE SECONDS
 //
-// with the program, the browser, the folder that `cargo xtask web` makes, and how long they are left to themselves, which
-// `cargo xtask soak --tabs` does for longer than Chromium takes to hold up timers still more.
+// with the program, the browser, the folder that `cargo xtask web` makes, and how long they are left to themselves,
+// which `cargo xtask soak --tabs` does for longer than Chromium takes to hold up timers still more.
 import { launch } from './devtools.mjs';
 import { all, chat, check, endsWithin, makeRoom, seen, serveFiles, serveSignals } from './kit.mjs';
 import { at, founding } from './page.mjs';

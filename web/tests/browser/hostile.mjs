@@ -1,6 +1,6 @@
-// Whatever others write is only ever text, in the chat page: lines, names of members, and the address of the page; and a
-// client that was made by hand, which speaks PeerJS's protocol in the room, harms nothing. Run by
-// `cargo xtask test --only browser`:
+// Whatever others write is only ever text, in the chat page: lines, names of members, and the address of the page; and
+// a client that was made by hand, which speaks PeerJS's protocol in the room, harms nothing. Run by `cargo xtask test
+// --only browser`:
 //
 //   node hostile.mjs LIFERAFT CHROMIUM MODULES
 //

@@ -1,7 +1,7 @@
-// A cluster of tabs alone: they elect and chat; the one that leads crashes, or is closed; newcomers are connected with one
-// member, and introduced to the others by that; just under half crash at once. All but the beginning is without the
-// signaling server. Run by `cargo xtask test --only browser` with three tabs, and with more by `cargo xtask
-// soak --tabs`:
+// A cluster of tabs alone: they elect and chat; the one that leads crashes, or is closed; newcomers are connected with
+// one member, and introduced to the others by that; just under half crash at once. All but the beginning is without the
+// signaling server. Run by `cargo xtask test --only browser` with three tabs, and with more by `cargo xtask soak
+// --tabs`:
 //
 //   node kills.mjs LIFERAFT CHROMIUM MODULES SITE TABS
 //
@@ -20,8 +20,8 @@ let said = 0;
 
 const without = (gone) => tabs.filter((tab) => !gone.includes(tab));
 
-// All tabs vote, and nobody else, and each is linked with all: whoever has met the others only through one that crashes has
-// lost them, as nobody else could introduce it.
+// All tabs vote, and nobody else, and each is linked with all: whoever has met the others only through one that crashes
+// has lost them, as nobody else could introduce it.
 const takesPart = ({ id, voters, linked, leader }) => leader && voters.length === tabs.length && voters.includes(id)
   && voters.every((voter) => voter === id || linked.includes(voter));
 

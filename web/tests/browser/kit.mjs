@@ -1,4 +1,5 @@
-// What the tests of pages share: a browser, pages from a server of their own, programs that end with the test, and waits.
+// What the tests of pages share: a browser, pages from a server of their own, programs that end with the test, and
+// waits.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -93,8 +94,8 @@ export async function departures(page) {
   return counts.reduce((sum, { value }) => sum + Number(value), 0);
 }
 
-// Ends the process of a tab as a crash does: nothing of the page runs any more, and no other tab falls with it. Both are
-// shown.
+// Ends the process of a tab as a crash does: nothing of the page runs any more, and no other tab falls with it. Both
+// are shown.
 export async function crash(page, others) {
   const before = await departures(page);
   const devtools = await page.context().newCDPSession(page);

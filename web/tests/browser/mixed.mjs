@@ -1,5 +1,5 @@
-// A cluster of two native members and three tabs, without any signaling server: a native member leads and is killed, a tab
-// leads and crashes, and all others go on each time. Run by `cargo xtask test --only browser`:
+// A cluster of two native members and three tabs, without any signaling server: a native member leads and is killed, a
+// tab leads and crashes, and all others go on each time. Run by `cargo xtask test --only browser`:
 //
 //   node mixed.mjs LIFERAFT CHROMIUM MODULES SITE
 //
@@ -36,8 +36,8 @@ async function native(command, ...args) {
   return { ...told, ...natives.at(-1) };
 }
 
-// Returns the native member that leads. A tab that leads instead is told again and again that it is about to be frozen: it
-// hands over to whom it has heard last.
+// Returns the native member that leads. A tab that leads instead is told again and again that it is about to be frozen:
+// it hands over to whom it has heard last.
 async function untilNativeLeads(tabs, members) {
   for (;;) {
     const { leader, page } = await leading(tabs);

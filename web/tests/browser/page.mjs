@@ -1,8 +1,8 @@
 // What the tests of clusters in tabs know of the pages that show a member: their addresses, where they show what, and
 // how one writes and connects by them.
 
-// Returns what a page shows of its member: the bare page, or that of the chat. It runs there, where nothing else of this
-// file is.
+// Returns what a page shows of its member: the bare page, or that of the chat. It runs there, where nothing else of
+// this file is.
 export const read = () => {
   const text = (selector) => document.querySelector(selector)?.textContent ?? '';
   const texts = (selector) => [...document.querySelectorAll(selector)].map((item) => item.textContent);

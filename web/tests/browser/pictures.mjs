@@ -1,5 +1,5 @@
-// Takes pictures of the chat page, wide and narrow, light and dark, for people to look at; the wide light one is that of
-// the README. Run by hand:
+// Takes pictures of the chat page, wide and narrow, light and dark, for people to look at; the wide light one is that
+// of the README. Run by hand:
 //
 //   node web/tests/browser/pictures.mjs LIFERAFT CHROMIUM MODULES FOLDER
 //

@@ -1,5 +1,5 @@
-// A tab that is reached through a server of TURN alone joins a native member, which it finds in a room of `liferaft serve`.
-// Run by `cargo xtask test --only browser`:
+// A tab that is reached through a server of TURN alone joins a native member, which it finds in a room of `liferaft
+// serve`. Run by `cargo xtask test --only browser`:
 //
 //   node relay.mjs LIFERAFT CHROMIUM MODULES SITE TURNSERVER
 //
@@ -23,8 +23,8 @@ async function freePort() {
   return port;
 }
 
-// A relay lets those through whose addresses it was told, and what comes to a loopback address comes from one: it has the
-// address that the native member has.
+// A relay lets those through whose addresses it was told, and what comes to a loopback address comes from one: it has
+// the address that the native member has.
 const ip = Object.values(networkInterfaces()).flat().find(({ family, internal }) => family === 'IPv4' && !internal)?.address ?? '127.0.0.1';
 
 // Asks a server of STUN until it answers.

@@ -1,5 +1,5 @@
-// Tabs of one browser chat. Without the signaling server they are loaded anew at once, and the one that leads crashes and
-// is opened again: each comes back as one of those that they were, with all lines, and they find each other. Run by
+// Tabs of one browser chat. Without the signaling server they are loaded anew at once, and the one that leads crashes
+// and is opened again: each comes back as one of those that they were, with all lines, and they find each other. Run by
 // `cargo xtask test --only browser` with three tabs, and with more by `cargo xtask soak --tabs`:
 //
 //   node reloads.mjs LIFERAFT CHROMIUM MODULES SITE TABS

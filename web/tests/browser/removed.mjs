@@ -1,5 +1,5 @@
-// A tab that somebody has removed from its room says so, and comes back as another member when it is asked to; what it has
-// not sent stays there to read. Run by `cargo xtask test --only browser`:
+// A tab that somebody has removed from its room says so, and comes back as another member when it is asked to; what it
+// has not sent stays there to read. Run by `cargo xtask test --only browser`:
 //
 //   node removed.mjs LIFERAFT CHROMIUM MODULES
 //

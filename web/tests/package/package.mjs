@@ -1,5 +1,5 @@
-// The package where it says that it runs: in Node, by its types in a project of TypeScript, in a project of Vite as it is
-// developed and as it is built, and in a page without any tool. Run by `cargo xtask test --only web`:
+// The package where it says that it runs: in Node, by its types in a project of TypeScript, in a project of Vite as it
+// is developed and as it is built, and in a page without any tool. Run by `cargo xtask test --only web`:
 //
 //   node package.mjs PROJECT [CHROMIUM MODULES]
 //

@@ -1,4 +1,4 @@
-//! What each write costs, what is freed, what is damage, and when there is no room.
+//! Shows what each write costs, what is freed, what is damage, and what happens when there is no room.
 
 use std::time::Duration;
 

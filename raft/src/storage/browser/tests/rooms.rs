@@ -1,4 +1,4 @@
-//! Which server a page is given: tabs of a browser open, close and are reloaded.
+//! Shows which server a page is given: tabs of a browser open, close and are reloaded.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
