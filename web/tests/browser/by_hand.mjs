@@ -6,7 +6,7 @@
 //
 // with the browser, the folder of node_modules, the folder that `cargo xtask web` makes, and the seconds between a
 // text's being made and its being taken.
-import { check, endsWithin, launch, lines, serveFiles, shows, tab, text } from './kit.mjs';
+import { check, endsWithin, launch, lines, serveFiles, shows, tab, text, told } from './kit.mjs';
 import { say } from './page.mjs';
 
 const [chromium, modules, site, seconds] = process.argv.slice(2);
@@ -46,7 +46,7 @@ async function connect(offering, answering) {
   await take(offering, answer);
 }
 
-try {
+await told(browser, async () => {
   const ada = await tab(browser, `${files.origin}/bare.html#found`);
   await shows(ada, 'a first tab founds', () => document.getElementById('share').textContent);
   const link = await text(ada, 'share');
@@ -76,13 +76,7 @@ try {
   for (const page of [ada, bob, eve]) await shows(page, 'each has all of some long lines', hasLine, 'the last');
   check((await lines(ada)).length === LONG_LINES + 2, 'in one order');
   check((await terms()).join() === before.join(), 'without an election');
-} catch (error) {
-  for (const context of browser.contexts()) {
-    for (const page of context.pages()) console.error(await page.textContent('main', { timeout: 1_000 }).catch(String));
-  }
-  throw error;
-} finally {
-  await browser.close();
+}, () => {
   files.close();
   end();
-}
+});

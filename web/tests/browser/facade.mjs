@@ -7,7 +7,7 @@
 // with the browser, the folder of node_modules, and the folder that `cargo xtask web` makes.
 import { readFileSync } from 'node:fs';
 
-import { check, endsWithin, launch, serveFiles } from './kit.mjs';
+import { check, endsWithin, launch, serveFiles, told } from './kit.mjs';
 
 const [chromium, modules, site] = process.argv.slice(2);
 const end = endsWithin(90_000);
@@ -42,7 +42,7 @@ async function open(page) {
 // A reload that comes back before the store is read again is what a browser does: nothing is waited for.
 const again = (page) => open(page);
 
-try {
+await told(browser, async () => {
   const ada = await open();
   const unready = await ada.evaluate(async () => {
     const frame = document.createElement('iframe');
@@ -311,8 +311,7 @@ try {
     return [kind, isKeyHidden];
   });
   same(memory, ['memory', true], 'a member in memory has a key that no script can read');
-} finally {
-  await browser.close();
+}, () => {
   files.close();
   end();
-}
+});

@@ -4,7 +4,7 @@
 //
 // with the program, the browser, the folder of node_modules, the folder that `cargo xtask web` makes, how many leaders
 // are closed, and how many of them must hand over.
-import { all, check, departures, dump, endsWithin, launch, leading, makeRoom, seen, serveFiles, serveSignals, tab } from './kit.mjs';
+import { all, check, departures, endsWithin, launch, leading, makeRoom, seen, serveFiles, serveSignals, tab, told } from './kit.mjs';
 import { at, founding } from './page.mjs';
 
 const [program, chromium, modules, site, times, least] = process.argv.slice(2);
@@ -18,7 +18,7 @@ const server = await serveSignals(program, files.origin);
 const browser = await launch(modules, chromium);
 const took = [];
 
-try {
+await told(browser, async () => {
   const address = at(files.origin, server.said, await makeRoom(server.said));
   const tabs = [await tab(browser, founding(address))];
   await all(tabs, 'a first tab founds', ({ link }) => link);
@@ -38,12 +38,8 @@ try {
   const handed = took.filter((milliseconds) => milliseconds < HANDED_OVER_MS).length;
   console.log(`another led after ${took.join(', ')} ms`);
   check(handed >= Number(least), `${handed} of ${took.length} leaders whose tabs were closed have handed over, target ${least}`);
-} catch (error) {
-  await dump(browser);
-  throw error;
-} finally {
-  await browser.close();
+}, async () => {
   await server.stop('SIGKILL');
   files.close();
   end();
-}
+});

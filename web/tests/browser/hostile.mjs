@@ -9,7 +9,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { check, dump, endsWithin, launch, shows, tab } from './kit.mjs';
+import { check, endsWithin, launch, shows, tab, told } from './kit.mjs';
 import { asProgram, hasLine, hasMembers, sayLine, says, serveChat } from './chat.mjs';
 
 const [program, chromium, modules] = process.argv.slice(2);
@@ -60,7 +60,7 @@ for (const folder of ['../../pages/', '../../js/'].map((it) => fileURLToPath(new
 
 const isUnharmed = async (page) => await page.title() === 'liferaft chat' && await page.locator('#history img, #members img, script:not([src])').count() === 0;
 
-try {
+await told(browser, async () => {
   const ada = await tab(browser, server.said);
   await shows(ada, 'a page founds', hasMembers, 1);
   const link = new URL(ada.url());
@@ -114,11 +114,7 @@ try {
     await page.close();
   }
   check(errors.length === 0, `no page has failed: ${errors}`);
-} catch (error) {
-  await dump(browser);
-  throw error;
-} finally {
-  await browser.close();
+}, async () => {
   await server.stop('SIGKILL');
   end();
-}
+});

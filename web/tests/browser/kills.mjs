@@ -6,7 +6,7 @@
 //   node kills.mjs LIFERAFT CHROMIUM MODULES SITE TABS
 //
 // with the program, the browser, the folder of node_modules, the folder that `cargo xtask web` makes, and how many.
-import { all, chat, check, close, crash, dump, endsWithin, launch, leading, makeRoom, seen, serveFiles, serveSignals, tab } from './kit.mjs';
+import { all, chat, check, close, crash, endsWithin, launch, leading, makeRoom, seen, serveFiles, serveSignals, tab, told } from './kit.mjs';
 import { at, connect, founding } from './page.mjs';
 
 const [program, chromium, modules, site, count] = process.argv.slice(2);
@@ -50,7 +50,7 @@ async function takeIn() {
   await all([newcomer], 'the newcomer has all lines', ({ lines }) => lines.length === said);
 }
 
-try {
+await told(browser, async () => {
   const address = at(files.origin, server.said, await makeRoom(server.said));
   tabs.push(await tab(browser, founding(address)));
   await all(tabs, 'a first tab founds', ({ link }) => link);
@@ -76,12 +76,8 @@ try {
   for (const one of half) await crash(one, without(half));
   await goOnWithout(half, halfIds);
   await chatFromEach();
-} catch (error) {
-  await dump(browser);
-  throw error;
-} finally {
-  await browser.close();
+}, async () => {
   await server.stop('SIGKILL');
   files.close();
   end();
-}
+});

@@ -156,10 +156,19 @@ export async function makeRoom(server) {
   return answer.headers.get('location').match(/^\/\?channel=([0-9a-z]{20})#firstServer$/)[1];
 }
 
-// Tells what the pages of a test that has failed show.
-export async function dump(browser) {
-  for (const context of browser.contexts()) {
-    for (const page of context.pages()) console.error(await page.textContent('main', { timeout: 1_000 }).catch(String));
+// Tells a story in a browser, and ends both, and what it has begun besides. Where it fails, the pages say what they
+// showed.
+export async function told(browser, story, end) {
+  try {
+    await story();
+  } catch (error) {
+    for (const context of browser.contexts()) {
+      for (const page of context.pages()) console.error(await page.textContent('main', { timeout: 1_000 }).catch(String));
+    }
+    throw error;
+  } finally {
+    await browser.close();
+    await end();
   }
 }
 

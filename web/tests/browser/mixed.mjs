@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { all, chat, check, crash, dump, endsWithin, launch, leading, seen, serveFiles, start, tab } from './kit.mjs';
+import { all, chat, check, crash, endsWithin, launch, leading, seen, serveFiles, start, tab, told } from './kit.mjs';
 import { joining } from './page.mjs';
 
 const [program, chromium, modules, site] = process.argv.slice(2);
@@ -54,7 +54,7 @@ async function operate(invitation, ...question) {
   return JSON.parse(stdout);
 }
 
-try {
+await told(browser, async () => {
   const ada = await native('init');
   const operator = ada.operator.invitation;
   const bob = await native('node', '--join', ada.member.invitation);
@@ -83,13 +83,9 @@ try {
   await chat(left[1], left, 'without a tab');
   const [one, other] = (await seen(left)).map(({ lines }) => lines.join('\n'));
   check(one === other, 'the history is the same on both tabs');
-} catch (error) {
-  await dump(browser);
-  throw error;
-} finally {
-  await browser.close();
+}, async () => {
   for (const member of natives) await member.stop('SIGKILL');
   files.close();
   rmSync(folder, { recursive: true });
   end();
-}
+});

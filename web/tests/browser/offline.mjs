@@ -5,7 +5,7 @@
 //   node offline.mjs LIFERAFT CHROMIUM MODULES
 //
 // with the program, which was built with the pages, the browser, and the folder of node_modules.
-import { check, dump, endsWithin, launch, shows, tab } from './kit.mjs';
+import { check, endsWithin, launch, shows, tab, told } from './kit.mjs';
 import { hasLine, hasMembers, sayLine, serveChat } from './chat.mjs';
 
 const [program, chromium, modules] = process.argv.slice(2);
@@ -21,7 +21,7 @@ const hasNonePending = () => document.getElementById('outgoing').childElementCou
 const history = () => [...document.querySelectorAll('#history .text')].map((item) => item.textContent);
 const ownId = () => document.body.dataset.id;
 
-try {
+await told(browser, async () => {
   const ada = await tab(browser, server.said);
   await shows(ada, 'a page founds', hasMembers, 1);
   const others = [await tab(browser, ada.url()), await tab(browser, ada.url())];
@@ -50,11 +50,7 @@ try {
   const seen = await Promise.all(all.map((page) => page.evaluate(history)));
   check(seen.every((lines) => lines.join() === expected), 'each of them once, in their order, on all');
   check(String(await Promise.all(back.map((page) => page.evaluate(ownId)))) === String(ids), 'and all are who they were');
-} catch (error) {
-  await dump(browser);
-  throw error;
-} finally {
-  await browser.close();
+}, async () => {
   await server.stop('SIGKILL');
   end();
-}
+});

@@ -4,7 +4,7 @@
 //   node reduced.mjs LIFERAFT CHROMIUM MODULES
 //
 // with the program, which was built with the pages, the browser, and the folder of node_modules.
-import { check, dump, endsWithin, launch, shows, tab, text } from './kit.mjs';
+import { check, endsWithin, launch, shows, tab, text, told } from './kit.mjs';
 import { hasLine, hasMembers, sayLine, serveChat } from './chat.mjs';
 
 const [program, chromium, modules] = process.argv.slice(2);
@@ -16,7 +16,7 @@ const page = server.said.replace('127.0.0.1', 'chat.test');
 // Run in the pages.
 const ownId = () => document.body.dataset.id;
 
-try {
+await told(browser, async () => {
   const ada = await tab(browser, page);
   await shows(ada, 'a page founds', hasMembers, 1);
   check(await ada.evaluate(() => !isSecureContext && !navigator.locks && !crypto.subtle), 'it has no locks and no hidden keys');
@@ -38,11 +38,7 @@ try {
 
   await ada.click('#copy');
   check(await ada.evaluate(() => String(getSelection())) === await text(ada, 'link'), 'the link is selected where it cannot be copied');
-} catch (error) {
-  await dump(browser);
-  throw error;
-} finally {
-  await browser.close();
+}, async () => {
   await server.stop('SIGKILL');
   end();
-}
+});

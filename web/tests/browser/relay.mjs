@@ -9,7 +9,7 @@ import { createSocket } from 'node:dgram';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import path from 'node:path';
-import { endsWithin, launch, serveFiles, shows, start, tab } from './kit.mjs';
+import { endsWithin, launch, serveFiles, shows, start, tab, told } from './kit.mjs';
 import { say } from './page.mjs';
 
 const [program, chromium, modules, site, turnserver] = process.argv.slice(2);
@@ -61,7 +61,7 @@ const isVoter = () => document.getElementById('voters').children.length === 2;
 const hasRelayedLink = () => [...document.getElementById('links').children].some((link) => / by rtc \(relay .+ to .+\)$/.test(link.textContent));
 const hasLine = (line) => [...document.getElementById('lines').children].some((item) => item.textContent === line);
 
-try {
+await told(browser, async () => {
   const answer = await fetch(`${server.said}/new`, { redirect: 'manual' });
   const room = `${server.said}${answer.headers.get('location')}`;
   native = await start(program, ['init', '--data', path.join(folder, 'native'), '--room', room, '--name', 'ada'],
@@ -73,17 +73,11 @@ try {
   await shows(page, 'its link goes through the server of TURN', hasRelayedLink);
   await say(page, 'through a relay');
   await shows(page, 'it chats', hasLine, 'through a relay');
-} catch (error) {
-  for (const context of browser.contexts()) {
-    for (const page of context.pages()) console.error(await page.textContent('main', { timeout: 1_000 }).catch(String));
-  }
-  throw error;
-} finally {
-  await browser.close();
+}, async () => {
   await native?.stop('SIGKILL');
   await server.stop('SIGKILL');
   turn.kill('SIGKILL');
   files.close();
   rmSync(folder, { recursive: true });
   end();
-}
+});

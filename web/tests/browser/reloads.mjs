@@ -5,7 +5,7 @@
 //   node reloads.mjs LIFERAFT CHROMIUM MODULES SITE TABS
 //
 // with the program, the browser, the folder of node_modules, the folder that `cargo xtask web` makes, and how many.
-import { all, chat, check, crash, dump, endsWithin, launch, leading, makeRoom, profile, seen, serveFiles, serveSignals, tab } from './kit.mjs';
+import { all, chat, check, crash, endsWithin, launch, leading, makeRoom, profile, seen, serveFiles, serveSignals, tab, told } from './kit.mjs';
 import { at, founding } from './page.mjs';
 
 const [program, chromium, modules, site, count] = process.argv.slice(2);
@@ -18,7 +18,7 @@ const browser = await launch(modules, chromium);
 const takesPart = ({ id, voters, leader }) => leader && voters.length === size && voters.includes(id);
 const idsOf = (shown) => shown.map(({ id }) => id).sort().join();
 
-try {
+await told(browser, async () => {
   const address = at(files.origin, server.said, await makeRoom(server.said), 'chat');
   const shared = await profile(browser);
   const tabs = [await tab(browser, founding(address), shared)];
@@ -43,12 +43,8 @@ try {
   check(id === leader, 'as who it was');
   await all([again], 'with all lines', ({ lines }) => lines.at(-1) === 'without one');
   await chat(again, [...left, again], 'back again');
-} catch (error) {
-  await dump(browser);
-  throw error;
-} finally {
-  await browser.close();
+}, async () => {
   await server.stop('SIGKILL');
   files.close();
   end();
-}
+});

@@ -4,7 +4,7 @@
 //   node removed.mjs LIFERAFT CHROMIUM MODULES
 //
 // with the program, which was built with the pages, the browser, and the folder of node_modules.
-import { check, dump, endsWithin, launch, shows, tab } from './kit.mjs';
+import { check, endsWithin, launch, shows, tab, told } from './kit.mjs';
 import { asProgram, hasLine, hasMembers, sayLine, says, serveChat } from './chat.mjs';
 
 const [program, chromium, modules] = process.argv.slice(2);
@@ -16,7 +16,7 @@ const browser = await launch(modules, chromium);
 const ownId = () => document.body.dataset.id;
 const isIn = () => document.body.dataset.state === 'joined' && !document.body.classList.contains('excluded');
 
-try {
+await told(browser, async () => {
   const ada = await tab(browser, server.said);
   await shows(ada, 'a page founds', hasMembers, 1);
   const bob = await tab(browser, ada.url());
@@ -37,11 +37,7 @@ try {
   await sayLine(bob, 'after');
   await shows(ada, 'they chat again', hasLine, 'after');
   check(await ada.evaluate(() => !document.getElementById('history').textContent.includes('too late')), 'and nothing is sent behind the back');
-} catch (error) {
-  await dump(browser);
-  throw error;
-} finally {
-  await browser.close();
+}, async () => {
   await server.stop('SIGKILL');
   end();
-}
+});

@@ -9,7 +9,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { all, chat, check, crash, dump, endsWithin, launch, leading, makeRoom, seen, serveFiles, serveSignals, start, tab } from './kit.mjs';
+import { all, chat, check, crash, endsWithin, launch, leading, makeRoom, seen, serveFiles, serveSignals, start, tab, told } from './kit.mjs';
 import { at, founding } from './page.mjs';
 
 const [program, chromium, modules, site] = process.argv.slice(2);
@@ -26,7 +26,7 @@ let native;
 const vote = (count) => ({ id, voters }) => voters.length === count && voters.includes(id);
 const has = (line) => ({ lines }) => lines.includes(line);
 
-try {
+await told(browser, async () => {
   // The room, and the page in it, which is from elsewhere.
   const address = at(files.origin, server.said, await makeRoom(server.said));
   const ada = await tab(browser, founding(address));
@@ -73,14 +73,10 @@ try {
   server = await serveSignals(program, files.origin, new URL(server.said).host);
   const fay = await tab(browser, link);
   await all([fay], 'a tab finds members in the room whom its link does not name', has('without Ada'));
-} catch (error) {
-  await dump(browser);
-  throw error;
-} finally {
-  await browser.close();
+}, async () => {
   await native?.stop('SIGKILL');
   await server.stop('SIGKILL');
   files.close();
   rmSync(folder, { recursive: true });
   end();
-}
+});
