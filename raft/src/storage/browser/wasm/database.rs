@@ -13,7 +13,7 @@ use liferaft_platform as platform;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::JsValue;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
-use web_sys::{IdbDatabase, IdbFactory, IdbKeyRange, IdbOpenDbRequest, IdbTransaction};
+use web_sys::{IdbDatabase, IdbFactory, IdbKeyRange, IdbOpenDbRequest, IdbRequest, IdbTransaction};
 
 use super::events::{First, Listener, on_event};
 use super::globals::{Committed, Transactions, global, object, property, told};
@@ -84,6 +84,27 @@ impl Connection {
         let transactions: &Transactions = live.database.unchecked_ref();
         let begun = transactions.transaction(&names, mode, &strict);
         begun.map_err(|error| self.fault(&error))
+    }
+
+    /// Waits until all that a transaction was asked for is done, or nothing of it.
+    async fn end_of(&self, transaction: &IdbTransaction) -> Result<(), Fault> {
+        let mut done = First::of(transaction, &["complete", "abort"]);
+        if done.event().await == "complete" {
+            return Ok(());
+        }
+        let error = transaction.error().map(JsValue::from);
+        Err(self.fault(&error.unwrap_or(JsValue::UNDEFINED)))
+    }
+
+    /// Waits for what a question is answered with.
+    async fn answer_to(&self, asked: Result<IdbRequest, JsValue>) -> Result<JsValue, Fault> {
+        let request = asked.map_err(|error| self.fault(&error))?;
+        let mut done = First::of(&request, &["success", "error"]);
+        if done.event().await == "success" {
+            return request.result().map_err(|error| self.fault(&error));
+        }
+        let error = request.error().ok().flatten().map(JsValue::from);
+        Err(self.fault(&error.unwrap_or(JsValue::UNDEFINED)))
     }
 
     /// Judges an error. A connection that may be lost is closed.
@@ -234,44 +255,27 @@ impl Table for Connection {
         shelves.sort_unstable();
         shelves.dedup();
         let transaction = self.begin(&shelves, "readwrite")?;
-        let mut done = First::of(&transaction, &["complete", "abort"]);
         if let Err(error) = ask(&transaction, steps) {
             // It has ended if that is refused.
             drop(transaction.abort());
             return Err(self.fault(&error));
         }
-        if done.event().await == "complete" {
-            return Ok(());
-        }
-        let error = transaction.error().map(JsValue::from);
-        Err(self.fault(&error.unwrap_or(JsValue::UNDEFINED)))
+        self.end_of(&transaction).await
     }
 
     async fn keep_key(&self, pair: &KeyPair) -> Result<(), Fault> {
         let transaction = self.begin(&[Shelf::Server], "readwrite")?;
-        let mut done = First::of(&transaction, &["complete", "abort"]);
         let asked = transaction.object_store(Shelf::Server.name());
         let asked = asked.and_then(|store| store.put_with_key(pair.value(), &PAIR.into()));
         asked.map_err(|error| self.fault(&error))?;
-        if done.event().await == "complete" {
-            return Ok(());
-        }
-        let error = transaction.error().map(JsValue::from);
-        Err(self.fault(&error.unwrap_or(JsValue::UNDEFINED)))
+        self.end_of(&transaction).await
     }
 
     async fn key(&self) -> Result<Option<KeyPair>, Fault> {
         let transaction = self.begin(&[Shelf::Server], "readonly")?;
         let asked = transaction.object_store(Shelf::Server.name());
         let asked = asked.and_then(|store| store.get(&PAIR.into()));
-        let request = asked.map_err(|error| self.fault(&error))?;
-        let mut done = First::of(&request, &["success", "error"]);
-        if done.event().await == "success" {
-            let pair = request.result().map_err(|error| self.fault(&error))?;
-            return Ok(KeyPair::of(pair).await);
-        }
-        let error = request.error().ok().flatten().map(JsValue::from);
-        Err(self.fault(&error.unwrap_or(JsValue::UNDEFINED)))
+        Ok(KeyPair::of(self.answer_to(asked).await?).await)
     }
 
     async fn list(
@@ -284,18 +288,11 @@ impl Table for Connection {
         let asked = transaction
             .object_store(shelf.name())
             .and_then(|store| store.get_all_with_key_and_limit(&range(&keys)?, count_max));
-        let request = asked.map_err(|error| self.fault(&error))?;
-        let mut done = First::of(&request, &["success", "error"]);
-        if done.event().await == "success" {
-            let values = request.result().map_err(|error| self.fault(&error))?;
-            let values: Array = values.unchecked_into();
-            return Ok(values
-                .iter()
-                .map(|value| Uint8Array::new(&value).to_vec())
-                .collect());
-        }
-        let error = request.error().ok().flatten().map(JsValue::from);
-        Err(self.fault(&error.unwrap_or(JsValue::UNDEFINED)))
+        let values: Array = self.answer_to(asked).await?.unchecked_into();
+        let values = values.iter();
+        Ok(values
+            .map(|value| Uint8Array::new(&value).to_vec())
+            .collect())
     }
 
     async fn reconnect(&self) -> Result<(), Fault> {
