@@ -2,6 +2,8 @@
 //! the leader's own term or before such an entry, and never changes again (no. 7).
 
 use super::{Turn, Verdict, demand};
+use liferaft_raft::configuration::Configuration;
+use liferaft_raft::consensus::Event;
 use liferaft_raft::ids::Term;
 
 use crate::digest;
@@ -57,8 +59,11 @@ pub(super) fn check(turn: &Turn<'_>, history: &mut History) -> Verdict {
         turn.is_durable_on_quorum(configuration, |durable| durable.holds(commit, term))
     };
     // Within a turn, an entry may be committed just before or just after another configuration is appended.
+    let left = turn.configuration_before.1.map(Configuration::left_joint);
     demand!(
-        holds(turn.configuration_before.1) || holds(log.configuration().1),
+        holds(turn.configuration_before.1)
+            || holds(log.configuration().1)
+            || lost_a_configuration(turn) && holds(left.as_ref()),
         "{commit}@{term} is committed, and no quorum has it on disk"
     );
     let mut at = history.last_index().next();
@@ -73,6 +78,16 @@ pub(super) fn check(turn: &Turn<'_>, history: &mut History) -> Verdict {
         at = at.next();
     }
     leaders_have_it(turn, history, term)
+}
+
+/// Whether one was appended, and overwritten by a later leader's entries, both in this turn: one that woke from a pause
+/// hears of all that it missed at once. What it appended unasked is the way out of a joint configuration.
+fn lost_a_configuration(turn: &Turn<'_>) -> bool {
+    let kept = turn.log().configuration().0;
+    turn.output
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::ConfigurationChanged { index } if *index > kept))
 }
 
 /// A leader of a later term has it already: its election would have been impossible otherwise (§3.6.3).
