@@ -7,6 +7,7 @@ use liferaft_raft::entry::Entry;
 use liferaft_raft::ids::{Index, Term};
 
 use super::part::{Part, damaged, with_flipped_end};
+use crate::shadow::ShadowLog;
 
 /// What a crash leaves.
 #[derive(Clone, Debug, Default)]
@@ -34,12 +35,22 @@ impl Durable {
         if self.is_rotten && checks {
             return Err("what is stored is damaged".to_owned());
         }
-        Ok(Recovered {
+        Ok(self.as_recovered())
+    }
+
+    /// The log of it, damaged or not.
+    #[must_use]
+    pub fn log(&self) -> ShadowLog {
+        ShadowLog::of_recovered(&self.as_recovered())
+    }
+
+    fn as_recovered(&self) -> Recovered {
+        Recovered {
             hard_state: self.hard_state,
             snapshot: self.snapshot.clone(),
             entries: self.entries.iter().cloned().collect(),
             ..Recovered::default()
-        })
+        }
     }
 
     /// Whether something of it is damaged.

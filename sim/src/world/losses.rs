@@ -163,8 +163,14 @@ impl World {
             return false;
         }
         self.members.iter().all(|member| {
-            let in_force = member.log.configurations_from(member.view.positions.commit);
-            in_force.flat_map(halves).all(|half| is_safe(&half))
+            let commit = member.view.positions.commit;
+            // After a crash, the log of the disk may be in force again.
+            let on_disk = member.disk.durable().log();
+            let logs = [&member.log, &on_disk];
+            let mut in_force = logs
+                .into_iter()
+                .flat_map(|log| log.configurations_from(commit));
+            in_force.all(|configuration| halves(configuration).iter().all(is_safe))
         }) && self.voters_to_be().iter().all(is_safe)
     }
 
