@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -30,6 +32,13 @@ fn sleep_for(wait: Duration) -> Pin<Box<dyn Future<Output = ()>>> {
     let mut sleep = Box::pin(sleep_until(now() + wait));
     assert_eq!(sleep.as_mut().now_or_never(), None);
     sleep
+}
+
+/// What holds a sleep until it is dropped, as the waker of a task does.
+struct Sleeper<Sleep>(#[expect(dead_code, reason = "it is held")] Mutex<Pin<Box<Sleep>>>);
+
+impl<Sleep: Send + 'static> Wake for Sleeper<Sleep> {
+    fn wake(self: Arc<Self>) {}
 }
 
 /// Whole seconds, rounded up.
@@ -63,6 +72,22 @@ fn an_alarm_is_told_once_nobody_waits() {
     drop(one);
 
     assert_eq!(while_one_waits, [Some(20), Some(10)]);
+    assert_eq!(seconds(&told), [Some(20), Some(10), None]);
+}
+
+// The waker of the one was dropped while all timers were borrowed, and the other's end borrowed them again.
+#[wasm_bindgen_test]
+fn a_waker_that_is_dropped_may_end_another_sleep() {
+    let told = listen();
+    let [mut outer, mut inner] = [10, 20].map(|wait| Box::pin(sleep_until(now() + SECOND * wait)));
+    assert_eq!(inner.as_mut().now_or_never(), None);
+    let waker = Waker::from(Arc::new(Sleeper(Mutex::new(inner))));
+    let polled = outer.as_mut().poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+
+    drop(waker);
+    drop(outer);
+
     assert_eq!(seconds(&told), [Some(20), Some(10), None]);
 }
 

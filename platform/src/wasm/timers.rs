@@ -68,11 +68,11 @@ impl Timers {
         Some((Rc::clone(&self.alarm), earliest))
     }
 
-    /// Waits for nothing at this place. Returns the alarm if it is set for nobody.
-    fn forget(&mut self, key: &Key) -> Option<Rc<Alarm>> {
-        self.wakers.remove(key);
+    /// Waits for nothing at this place. Returns who waited, and the alarm if it is set for nobody.
+    fn forget(&mut self, key: &Key) -> (Option<Waker>, Option<Rc<Alarm>>) {
+        let waker = self.wakers.remove(key);
         let is_idle = self.wakers.is_empty() && self.set_for.take().is_some();
-        is_idle.then(|| Rc::clone(&self.alarm))
+        (waker, is_idle.then(|| Rc::clone(&self.alarm)))
     }
 }
 
@@ -131,7 +131,9 @@ impl Future for Sleep {
 
 impl Drop for Sleep {
     fn drop(&mut self) {
-        if let Some(alarm) = TIMERS.with_borrow_mut(|timers| timers.forget(&self.0)) {
+        // A waker may hold the last of a task, whose own sleeps end here while it is dropped.
+        let (_waker, alarm) = TIMERS.with_borrow_mut(|timers| timers.forget(&self.0));
+        if let Some(alarm) = alarm {
             alarm(None);
         }
     }
