@@ -9,10 +9,15 @@ mod cluster;
 mod direct;
 mod messenger;
 
+use std::future::pending;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use liferaft_platform::PublicKey;
 use liferaft_transport::conformance::{Fixture, check_all};
+use liferaft_transport::endpoint::Signer;
 use liferaft_transport::links::Wanted;
+use liferaft_transport::signing::SIGNATURE_BYTES;
 use liferaft_transport::webrtc::{
     UNACKNOWLEDGED_BYTES_MAX, WebRtcCarrier, WebRtcConfig, WebRtcMeter,
 };
@@ -70,4 +75,24 @@ async fn ends_that_meet_by_signals_keep_every_promise() {
         let peak = usize::try_from(peak).expect("it is short");
         assert!(peak <= UNACKNOWLEDGED_BYTES_MAX, "{counters:?}");
     }
+}
+
+/// A key of which the browser says nothing.
+struct Mute;
+
+impl Signer for Mute {
+    fn public_key(&self) -> PublicKey {
+        PublicKey([0; 32])
+    }
+
+    fn sign(&self, _: bytes::Bytes) -> BoxFuture<'static, Option<[u8; SIGNATURE_BYTES]>> {
+        Box::pin(pending())
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_key_that_never_signs_keeps_nobody_waiting() {
+    let config = WebRtcConfig::default().with_tokens_of(&Mute).await;
+
+    drop(config);
 }
