@@ -37,9 +37,10 @@ const BOUNDS: [&str; 6] = ["Busy", "Full", "TooLarge", "TooLong", "TooMany", "To
 
 /// Full queues of transports: each counts as it likes, and the one in memory is bounded in frames and bytes at once.
 /// And full disks, whose bound the system keeps to itself. Carriers tell their bounds to the layer above them before.
-const WITHOUT_NUMBERS: [&str; 4] = [
+const WITHOUT_NUMBERS: [&str; 5] = [
     "SendError::QueueFull",
     "StorageError::Full",
+    "StopReason::StorageFull",
     "CarryError::Full",
     "CarryError::TooLarge",
 ];

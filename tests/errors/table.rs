@@ -474,6 +474,8 @@ fn causes_of_stops() -> Vec<Row> {
         "StopReason::Shutdown": StopReason::Shutdown => "it was shut down";
         "StopReason::Dropped": StopReason::Dropped => "its last handle was dropped";
         "StopReason::Storage": StopReason::Storage("why".into()) => "its storage failed: why";
+        "StopReason::StorageFull": StopReason::StorageFull("why".into()) => "its storage failed: why";
+        "StopReason::StorageLost": StopReason::StorageLost("why".into()) => "its storage failed: why";
         "StopReason::StateMachine": StopReason::StateMachine(panicked())
             => "its state machine failed: it panicked at entry 7: why";
         "StopReason::Unsupported": StopReason::Unsupported { from: ADA, what: "an entry".into() }

@@ -130,7 +130,7 @@ async fn by_log(mount: &Path, beside: &Path) -> Result<String, String> {
     }
     let stopped = small.raft().status().borrow().stopped.clone();
     match stopped {
-        Some(StopReason::Storage(why)) if why.contains("the disk is full") => {}
+        Some(StopReason::StorageFull(_)) => {}
         stopped => return Err(format!("it stopped for another reason: {stopped:?}")),
     }
     let without_it = written;

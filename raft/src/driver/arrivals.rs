@@ -141,7 +141,7 @@ impl<S: StateMachine> Driver<S> {
         written: Result<WriteId, StorageError>,
         now: Instant,
     ) -> Result<(), StopReason> {
-        let write = written.map_err(|error| StopReason::Storage(error.to_string()))?;
+        let write = written.map_err(|error| StopReason::storage(&error))?;
         self.disk.note_written(now);
         self.work.on_padded(self.disk.take_padding());
         self.inputs.push(Input::Persisted(write));
@@ -154,7 +154,7 @@ impl<S: StateMachine> Driver<S> {
         done: Result<Input, StorageError>,
         now: Instant,
     ) -> Result<(), StopReason> {
-        let input = done.map_err(|error| StopReason::Storage(error.to_string()))?;
+        let input = done.map_err(|error| StopReason::storage(&error))?;
         if let Input::EntriesRead { read, entries } = &input
             && !self.raft.may_take(read, entries)
         {
@@ -162,7 +162,7 @@ impl<S: StateMachine> Driver<S> {
                 what: "log",
                 reason: "it does not give back what was written".to_owned(),
             };
-            return Err(StopReason::Storage(lie.to_string()));
+            return Err(StopReason::storage(&lie));
         }
         self.inputs.push(input);
         if self.snapshots.take_no_room() {
@@ -217,7 +217,7 @@ impl<S: StateMachine> Driver<S> {
                 reply_bytes,
                 snapshot,
             } => self.take_captured((through, stamp), reply_bytes, &snapshot, now),
-            Report::LaneFailed(error) => return Err(StopReason::Storage(error.to_string())),
+            Report::LaneFailed(error) => return Err(StopReason::storage(&error)),
             Report::Watched => self.work.on_watched(),
             Report::Failed(fault) => return Err(StopReason::StateMachine(fault)),
         }

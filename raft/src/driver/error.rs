@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+pub use super::stop_reason::StopReason;
+
 use super::applier::Unrestored;
 use super::client::Unreached;
-use super::fault::MachineFault;
 use super::joining::Exclusion;
 use super::operations::PENDING_MAX as OPERATIONS_MAX;
 use super::proposals::PENDING_MAX;
@@ -652,48 +653,4 @@ pub enum BootstrapFault {
     /// This server does not take part in it: it should start blank and be added.
     #[error("server {0} does not take part in it")]
     NotAMember(ServerId),
-}
-
-/// Why a member has stopped.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum StopReason {
-    /// It was asked to.
-    #[error("it was shut down")]
-    Shutdown,
-    /// The last of its handles was dropped.
-    #[error("its last handle was dropped")]
-    Dropped,
-    /// Its storage failed: what the disk holds is not known, so nothing more may be promised.
-    #[error("its storage failed: {0}")]
-    Storage(String),
-    /// Its state machine could not go on.
-    #[error("its state machine failed: {0}")]
-    StateMachine(MachineFault),
-    /// Another member speaks a version that this one does not know.
-    #[error("server {from} uses what this version does not know: {what}: upgrade this member")]
-    Unsupported {
-        /// The member.
-        from: ServerId,
-        /// What is not known.
-        what: String,
-    },
-    /// Its storage has lost what it had acknowledged, as its leader found: it was wiped, set back or exchanged. Its id
-    /// belongs to what was lost. It comes back under another id, with empty storage, and joins as a new server does.
-    #[error("its storage has lost what it acknowledged: it must come back under another id")]
-    Forgot,
-    /// Its transport does not carry the longest entry of the cluster that it was added to.
-    #[error("the transport carries frames of {frame_bytes_max} bytes, {bytes} may be needed")]
-    FramesTooShort {
-        /// The longest frame that it carries.
-        frame_bytes_max: usize,
-        /// What one entry may take.
-        bytes: u64,
-    },
-    /// Its transport is closed for good.
-    #[error("its transport was closed")]
-    TransportClosed,
-    /// The runtime that it ran on ended, and dropped its tasks one by one.
-    #[error("its runtime ended")]
-    RuntimeEnded,
 }

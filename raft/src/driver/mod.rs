@@ -63,6 +63,7 @@ mod serving;
 mod snapshots;
 mod solitude;
 mod status;
+mod stop_reason;
 mod task;
 #[cfg(test)]
 mod testing;

@@ -575,6 +575,8 @@ impl<S: StateMachine> Driver<S> {
                 tracing::info!(term = %self.raft.term(), %reason, "member stopped");
             }
             StopReason::Storage(_)
+            | StopReason::StorageFull(_)
+            | StopReason::StorageLost(_)
             | StopReason::StateMachine(_)
             | StopReason::Unsupported { .. }
             | StopReason::Forgot
@@ -596,7 +598,10 @@ impl<S: StateMachine> Driver<S> {
             self.refuse(request);
         }
         let now = self.clock.now();
-        if let StopReason::Storage(error) = &reason {
+        if let StopReason::Storage(error)
+        | StopReason::StorageFull(error)
+        | StopReason::StorageLost(error) = &reason
+        {
             self.announce(now, || Happening::StorageFailed {
                 error: error.clone(),
             });
