@@ -8,7 +8,9 @@ mod probe;
 use std::cell::Cell;
 
 use liferaft::storage::outbox::{self, BrowserOutboxStore};
-use liferaft::storage::{BrowserHandle, BrowserOptions, BrowserStorage, Storage, conformance};
+use liferaft::storage::{
+    BrowserHandle, BrowserOptions, BrowserStorage, Storage, Taken, conformance,
+};
 use wasm_bindgen_test::{console_log, wasm_bindgen_test};
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
@@ -74,6 +76,21 @@ async fn it_keeps_the_promises_of_an_outbox_store() {
         }
     })
     .await;
+}
+
+#[wasm_bindgen_test]
+async fn a_server_that_is_forgotten_is_not_taken_again() {
+    let room = Room::blank();
+    let mut storage = room.storage().await;
+    let id = storage.identity().id();
+    storage.close().await.expect("nothing is under way");
+
+    let forgotten = BrowserStorage::forget(&room.0, id).await;
+    let next = room.storage().await;
+
+    forgotten.expect("nobody has it open");
+    assert_ne!(next.identity().id(), id);
+    assert_eq!(next.taken(), Taken::New);
 }
 
 #[wasm_bindgen_test]

@@ -58,7 +58,7 @@ use super::records::damaged;
 use super::{Bound, LogReader, Recovered, SnapshotLane, Storage, StorageError, Write, held};
 use crate::configuration::History;
 use crate::identity::Identity;
-use crate::ids::ClusterId;
+use crate::ids::{ClusterId, ServerId};
 
 /// Storage in a browser's IndexedDB, which survives the page, the browser and the loss of power, as long as the browser
 /// keeps it: it may remove all that a site has stored when its disk is full, or when the site was not visited for a
@@ -81,6 +81,8 @@ pub struct BrowserStorage {
     identity: Identity,
     bound: Bound,
     taken: Taken,
+    /// Which servers were passed over.
+    damaged: Vec<(ServerId, StorageError)>,
     token: Option<TokenSecret>,
     /// What was found when it was opened, until it is asked for or something is written.
     recovered: Option<Recovered>,
@@ -164,11 +166,20 @@ impl BrowserStorage {
     /// before only then.
     ///
     /// # Errors
-    /// [`StorageError::Unavailable`] when the browser has no storage, or does not open it within 5 seconds;
-    /// [`StorageError::Blank`] when a server was to be [resumed](BrowserOptions::resume) and there is none; and when
-    /// what is stored is damaged, or of another format.
+    /// [`StorageError::Unavailable`] when the browser has no storage, or does not open it within 5 seconds; and when a
+    /// server was to be [resumed](BrowserOptions::resume): [`StorageError::Blank`] if there is none, or why there is
+    /// none but [damaged](Self::damaged) ones.
     pub async fn open(room: &str, options: BrowserOptions) -> Result<Self, StorageError> {
         host::open(room.to_owned(), options).await
+    }
+
+    /// Removes what is stored of a server of this room, and of its outboxes, for good: for one that its cluster has
+    /// removed, or that is [damaged](Self::damaged). Its storage must be closed.
+    ///
+    /// # Errors
+    /// [`StorageError::InUse`] if a page has it open, and [`StorageError::Unavailable`] as [`open`](Self::open).
+    pub async fn forget(room: &str, server: ServerId) -> Result<(), StorageError> {
+        host::forget(room.to_owned(), server).await
     }
 
     /// Opens the server of this database.
@@ -204,6 +215,7 @@ impl BrowserStorage {
             identity: identity.at(starts),
             bound,
             taken,
+            damaged: Vec::new(),
             token: token.map(TokenSecret::from_bytes),
             recovered: Some(recovered),
             padding,
@@ -215,6 +227,13 @@ impl BrowserStorage {
     #[must_use]
     pub const fn taken(&self) -> Taken {
         self.taken
+    }
+
+    /// Returns the servers of the room that this page was not given, since what is stored of them is damaged, or of
+    /// another format, and how that shows. They stay stored until they are [forgotten](Self::forget).
+    #[must_use]
+    pub fn damaged(&self) -> &[(ServerId, StorageError)] {
+        &self.damaged
     }
 
     /// Returns the secret of the token that was [kept](BrowserHandle::keep_token).

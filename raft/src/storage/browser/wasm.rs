@@ -22,24 +22,33 @@ use self::database::Connection;
 use self::globals::{Databases, LockManager, global, property, told};
 use self::locks::Lock;
 use super::table::{Fault, Table};
-use super::taking::{Origin, take};
+use super::taking::{self, Origin, take};
 use super::{BrowserOptions, BrowserStorage, StorageError};
+use crate::ids::ServerId;
 
-/// Opens a storage in a task of its own: what it waits for stays in the page.
+/// Opens a storage.
 pub(super) async fn open(
     room: String,
     options: BrowserOptions,
 ) -> Result<BrowserStorage, StorageError> {
+    in_page(async move { take(&Site::find()?, &room, options).await }).await
+}
+
+/// Removes what is stored of a server.
+pub(super) async fn forget(room: String, id: ServerId) -> Result<(), StorageError> {
+    in_page(async move { taking::forget(&Site::find()?, &room, id).await }).await
+}
+
+/// Asks in a task of its own: what it waits for, which is large, stays in the page.
+fn in_page<T: 'static>(
+    asking: impl Future<Output = Result<T, StorageError>> + 'static,
+) -> impl Future<Output = Result<T, StorageError>> {
     let (reply, replied) = oneshot::channel();
     spawn_local(async move {
-        let opened = match Site::find() {
-            Ok(site) => take(&site, &room, options).await,
-            Err(error) => Err(error),
-        };
         // A caller that has dropped the future drops the storage.
-        drop(reply.send(opened));
+        drop(reply.send(asking.await));
     });
-    replied.await.expect("the task answers")
+    async { replied.await.expect("the task answers") }
 }
 
 /// The browser lets this page store nothing.
@@ -105,10 +114,13 @@ impl Origin for Site {
         storage.get_item(name).ok().flatten()
     }
 
-    fn remember(&self, name: &str, what: &str) {
+    fn remember(&self, name: &str, what: Option<&str>) {
         if let Ok(Some(storage)) = global().session_storage() {
             // A tab that remembers nothing takes any server.
-            drop(storage.set_item(name, what));
+            drop(match what {
+                Some(what) => storage.set_item(name, what),
+                None => storage.remove_item(name),
+            });
         }
     }
 }

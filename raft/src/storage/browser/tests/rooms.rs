@@ -16,7 +16,7 @@ use super::run;
 use crate::ids::{ClusterId, ServerId};
 use crate::storage::browser::host::KeyPair;
 use crate::storage::browser::table::{Fault, Key, Room, Shelf, Step, Table};
-use crate::storage::browser::taking::{OWN_LOCK_WAIT, Origin, take};
+use crate::storage::browser::taking::{OWN_LOCK_WAIT, Origin, forget, take};
 use crate::storage::browser::{BrowserOptions, BrowserStorage, Taken};
 use crate::storage::{Storage, StorageError};
 
@@ -135,9 +135,12 @@ impl Origin for Tab {
         self.remembered.borrow().get(name).cloned()
     }
 
-    fn remember(&self, name: &str, what: &str) {
+    fn remember(&self, name: &str, what: Option<&str>) {
         let mut remembered = self.remembered.borrow_mut();
-        remembered.insert(name.to_owned(), what.to_owned());
+        match what {
+            Some(what) => remembered.insert(name.to_owned(), what.to_owned()),
+            None => remembered.remove(name),
+        };
     }
 }
 
@@ -166,6 +169,16 @@ impl Tab {
 
 fn id(storage: &BrowserStorage) -> ServerId {
     storage.identity().id()
+}
+
+/// Flips a bit of the base of each server that is stored.
+fn damage(site: &Site) {
+    for fake in site.0.databases.borrow().values() {
+        fake.spoil(Shelf::Server, |values| {
+            let base = values.get_mut(&b"base"[..]).expect("it was made");
+            *base.last_mut().expect("it has a body") ^= 1;
+        });
+    }
 }
 
 #[test]
@@ -330,5 +343,75 @@ fn a_page_whose_database_is_not_opened_is_told() {
 
         assert!(matches!(refused, Err(StorageError::Unavailable { .. })));
         assert!(site.0.locked.borrow().is_empty());
+    });
+}
+
+// One that was damaged kept all tabs out of the room, as the first that was looked at.
+#[test]
+fn a_damaged_server_is_passed_over_and_stays_stored() {
+    run(async {
+        let site = Site::default();
+        let tab = site.tab();
+        let storage = tab.open().await;
+        let damaged = id(&storage);
+        drop(storage);
+        tokio::task::yield_now().await;
+        damage(&site);
+
+        let resumed = take(&site.tab(), "room", BrowserOptions::resume()).await;
+        let storage = tab.open().await;
+
+        assert!(matches!(resumed, Err(StorageError::Damaged { .. })));
+        assert_eq!(storage.taken(), Taken::New);
+        let [(passed_over, error)] = storage.damaged() else {
+            panic!("passed over: {:?}", storage.damaged());
+        };
+        assert_eq!(*passed_over, damaged);
+        assert!(matches!(error, StorageError::Damaged { .. }), "{error}");
+        assert_eq!(site.0.databases.borrow().len(), 2);
+    });
+}
+
+#[test]
+fn a_sound_server_is_taken_behind_a_damaged_one() {
+    run(async {
+        let site = Site::default();
+        let (one, other) = (site.tab().open().await, site.tab().open().await);
+        drop(one);
+        tokio::task::yield_now().await;
+        let sound = id(&other);
+        let (name, fake) = {
+            let mut databases = site.0.databases.borrow_mut();
+            let name = format!("liferaft/room/{:032x}", sound.0);
+            databases.remove_entry(&name).expect("it is stored")
+        };
+        damage(&site);
+        site.0.databases.borrow_mut().insert(name, fake);
+        drop(other);
+        tokio::task::yield_now().await;
+
+        let taken = site.tab().open().await;
+
+        assert_eq!((id(&taken), taken.taken()), (sound, Taken::Stored));
+    });
+}
+
+#[test]
+fn a_tab_whose_server_is_forgotten_makes_another_one() {
+    run(async {
+        let site = Site::default();
+        let tab = site.tab();
+        let mut storage = tab.open().await;
+        let forgotten = id(&storage);
+        let early = forget(&tab, "room", forgotten).await;
+        storage.close().await.unwrap();
+
+        forget(&tab, "room", forgotten).await.unwrap();
+        let next = tab.open().await;
+
+        assert!(matches!(early, Err(StorageError::InUse { .. })));
+        assert_ne!(id(&next), forgotten);
+        assert_eq!(next.taken(), Taken::New);
+        assert_eq!(site.0.databases.borrow().len(), 1);
     });
 }
