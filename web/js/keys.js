@@ -42,9 +42,9 @@ export function bytes(given, what = 'a key or a value') {
 }
 
 // A whole number, or `undefined` where it may be left out.
-export function whole(given, what) {
-  if (given === undefined || (Number.isSafeInteger(given) && given >= 0)) return given;
-  throw invalid(`${what} is a whole number from 0 on`);
+export function whole(given, what, max = Number.MAX_SAFE_INTEGER) {
+  if (given === undefined || (Number.isInteger(given) && given >= 0 && given <= max)) return given;
+  throw invalid(`${what} is a whole number from 0 to ${max}`);
 }
 
 const optional = (given) => (given === null || given === undefined ? undefined : bytes(given));

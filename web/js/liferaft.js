@@ -11,6 +11,8 @@ export { Outbox };
 
 // Nobody else makes members.
 const KEY = Symbol('a member that runs');
+// More is none of what the module has 32 bits for.
+const U32_MAX = 2 ** 32 - 1;
 const STORAGES = ['auto', 'indexeddb', 'memory'];
 
 export class Liferaft extends EventTarget {
@@ -34,7 +36,9 @@ export class Liferaft extends EventTarget {
     this.#facts = raw.facts();
     this.#page = page;
     this.#status = raw.status();
-    if (this.#facts.storage.why) this.#warnings.push(`What this member knows is lost with its page: ${this.#facts.storage.why}`);
+    const { why, damaged } = this.#facts.storage;
+    if (why) this.#warnings.push(`What this member knows is lost with its page: ${why}`);
+    this.#warnings.push(...damaged.map((what) => `What this browser has stored of a server is not used: ${what}`));
     follow({
       away: () => this.#raw?.handOver(),
       back: () => this.#wake().catch((error) => this.#stop(error)).catch(() => {}),
@@ -110,7 +114,7 @@ export class Liferaft extends EventTarget {
   async outbox(name = 'default', { commandsMax, bytesMax, onExpiry = 'stop' } = {}) {
     if (!['stop', 'continue'].includes(onExpiry)) throw invalid("onExpiry is 'stop' or 'continue'");
     const raw = this.#live();
-    const opened = raw.outbox(name, whole(commandsMax, 'commandsMax'), whole(bytesMax, 'bytesMax'), onExpiry === 'continue');
+    const opened = raw.outbox(name, whole(commandsMax, 'commandsMax', U32_MAX), whole(bytesMax, 'bytesMax', U32_MAX), onExpiry === 'continue');
     return Outbox.over(await settled(opened));
   }
 
@@ -126,7 +130,7 @@ export class Liferaft extends EventTarget {
 
   async invite(options = {}) {
     const { uses, validForMs, page = this.#page } = options;
-    const { text, link, qr } = await this.#call(options, (raw, timeout) => raw.invite(page, whole(uses, 'uses'), whole(validForMs, 'validForMs'), timeout));
+    const { text, link, qr } = await this.#call(options, (raw, timeout) => raw.invite(page, whole(uses, 'uses', U32_MAX), whole(validForMs, 'validForMs'), timeout));
     return { text, link, qr: qr && new Qr(qr) };
   }
 
@@ -206,10 +210,14 @@ export class Liferaft extends EventTarget {
       for (let next = await settled(raw.nextStatus()); next; next = await settled(raw.nextStatus())) {
         this.#status = next;
         this.dispatchEvent(new CustomEvent('status', { detail: next }));
+        const { reason, message } = next.exclusion ?? {};
+        // It is a member no more.
+        if (reason === 'removed') this.#stop(new LiferaftError('excluded', message, 'unknown', { reason })).catch(() => {});
       }
       this.#status = raw.status();
       this.#members = raw.members();
-      why = this.#why ?? new LiferaftError('stopped', this.#status.stopped ?? 'the member has stopped', 'unknown');
+      const stopped = fault(await settled(raw.afterStop()));
+      why = this.#why ?? stopped;
     } catch (error) {
       // A bug has ended the module.
       why = error;

@@ -297,7 +297,8 @@ class Chat {
     become('stopped');
     for (const id of ['line', 'send']) element(id).disabled = true;
     show('invite', false);
-    tell(`It has stopped: ${why.message}. Load the page again to go on.`);
+    if (why.code === 'excluded') tell(EXCLUSIONS[why.details.reason]);
+    else tell(`It has stopped: ${why.message}. Load the page again to go on.`);
   }
 }
 

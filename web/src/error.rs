@@ -4,13 +4,14 @@
 
 use std::fmt::Display;
 
+use liferaft::consensus::TransferError;
 use liferaft::driver::{
     FlushError, OpenOutboxError, OutboxCause, PushError, TransferLeadershipError,
 };
 use liferaft::kv::{KvError, Refused, WatchError};
 use liferaft::{
     Exclusion, FoundError, LeaveError, MembershipError, OutboxError, ProposeError, ReadError,
-    StartError, StorageError, UnknownCause, WaitError,
+    StartError, StopReason, StorageError, UnknownCause, WaitError,
 };
 use wasm_bindgen::JsValue;
 
@@ -182,8 +183,14 @@ impl From<TransferLeadershipError> for Fault {
     fn from(error: TransferLeadershipError) -> Self {
         let code = match &error {
             TransferLeadershipError::Excluded(why) => return Self::excluded(why, &error),
-            TransferLeadershipError::Unknown { .. } => "timeout",
-            TransferLeadershipError::Busy(_) => "busy",
+            TransferLeadershipError::Unknown { .. }
+            | TransferLeadershipError::Transfer(
+                TransferError::NotLeader { .. } | TransferError::NoTakeover(_),
+            ) => "timeout",
+            TransferLeadershipError::Busy(_)
+            | TransferLeadershipError::Transfer(
+                TransferError::Pending { .. } | TransferError::Busy,
+            ) => "busy",
             TransferLeadershipError::Unreached(_) => "unreachable",
             TransferLeadershipError::Stopped => "stopped",
             _ => "refused",
@@ -223,6 +230,20 @@ impl From<StorageError> for Fault {
             _ => "storage",
         };
         Self::not_done(code, error)
+    }
+}
+
+impl From<&StopReason> for Fault {
+    fn from(reason: &StopReason) -> Self {
+        let code = match reason {
+            StopReason::Storage(_) => "storage",
+            StopReason::StorageFull(_) => "storage-full",
+            StopReason::StorageLost(_) | StopReason::Forgot => "storage-lost",
+            StopReason::StateMachine(_) => "machine",
+            StopReason::Unsupported { .. } => "version",
+            _ => "stopped",
+        };
+        Self::unknown(code, reason)
     }
 }
 

@@ -10,7 +10,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use crate::plain::{array, number, object, property, text};
 
 thread_local! {
-    /// The machines of the page. Objects of JavaScript stay where they are, while members have numbers.
+    /// The machines of the page, and `undefined` in places that are free. Objects of JavaScript stay where they are,
+    /// while members have numbers.
     static MACHINES: RefCell<Vec<JsValue>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -19,11 +20,14 @@ thread_local! {
 pub(crate) struct JsMachine(usize);
 
 impl JsMachine {
-    /// Takes an object with the four methods. It stays as long as the page.
+    /// Takes an object with the four methods.
     pub(crate) fn of(machine: JsValue) -> Self {
         MACHINES.with_borrow_mut(|machines| {
-            machines.push(machine);
-            Self(machines.len() - 1)
+            let free = machines.iter().position(JsValue::is_undefined);
+            let at = free.unwrap_or(machines.len());
+            machines.resize(machines.len().max(at + 1), JsValue::UNDEFINED);
+            machines[at] = machine;
+            Self(at)
         })
     }
 
@@ -42,6 +46,12 @@ impl JsMachine {
     fn bytes(&self, method: &str, arguments: &[JsValue]) -> Result<Bytes, String> {
         let returned = self.call(method, arguments)?;
         Ok(Uint8Array::new(&returned).to_vec().into())
+    }
+}
+
+impl Drop for JsMachine {
+    fn drop(&mut self) {
+        MACHINES.with_borrow_mut(|machines| machines[self.0] = JsValue::UNDEFINED);
     }
 }
 

@@ -10,8 +10,8 @@ use js_sys::Promise;
 use liferaft::configuration::Suffrage;
 use liferaft::transport::token::TokenSecret;
 use liferaft::{
-    Events, Handle, Invitation, Kv, KvHandle, MemberStatus, OnExpiry, OutboxConfig, ParseIdError,
-    ServerId, Terms,
+    Events, Exclusion, Handle, Invitation, Kv, KvHandle, MemberStatus, OnExpiry, OutboxConfig,
+    ParseIdError, ServerId, StopReason, Terms,
 };
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -22,7 +22,7 @@ use crate::error::Fault;
 use crate::machine::JsMachine;
 use crate::options::Options;
 use crate::outbox::RawOutbox;
-use crate::plain::{array, bytes, object, promise, whole};
+use crate::plain::{array, bytes, list, object, promise, whole};
 use crate::reach::Reach;
 use crate::running::{Running, Timeout, within};
 use crate::starting::{Replica, Started, started};
@@ -80,10 +80,12 @@ impl RawNode {
             Some(_) => "indexeddb",
             None => "memory",
         };
+        let damaged = node.kept.damaged.iter();
         let storage = object(&[
             ("kind", kind.into()),
             ("taken", node.kept.taken.into()),
             ("isKeyHidden", node.kept.is_key_hidden.into()),
+            ("damaged", list(damaged.map(JsValue::from))),
             ("why", node.kept.why.clone().into()),
         ]);
         let member = node.member();
@@ -330,8 +332,27 @@ impl RawNode {
     /// Leaves the cluster for good.
     #[must_use]
     pub fn leave(&self, timeout: &JsValue) -> Promise {
-        let leaving = self.0.member().leave(deadline(timeout));
-        promise(async { leaving.await.map(|()| JsValue::UNDEFINED) })
+        let (node, timeout) = (Rc::clone(&self.0), deadline(timeout));
+        promise(async move {
+            node.member().leave(timeout).await?;
+            node.forget().await;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// Tells why it has stopped. What it had stored is forgotten first, if it is never a member again.
+    #[must_use]
+    #[wasm_bindgen(js_name = afterStop)]
+    pub fn after_stop(&self) -> Promise {
+        let node = Rc::clone(&self.0);
+        promise(async move {
+            let status = node.member().status().borrow().clone();
+            let reason = status.stopped.unwrap_or(StopReason::RuntimeEnded);
+            if status.exclusion == Some(Exclusion::Removed) || reason == StopReason::Forgot {
+                node.forget().await;
+            }
+            Ok(Fault::from(&reason).into())
+        })
     }
 
     /// Stops.
@@ -366,6 +387,10 @@ impl Node {
 
     fn member(&self) -> &dyn Running {
         self.replica.member()
+    }
+
+    async fn forget(&self) {
+        self.kept.forget(self.member().id()).await;
     }
 
     fn kv(&self) -> Result<&Handle<Kv>, Fault> {

@@ -2,7 +2,7 @@
 
 use liferaft::storage::{BrowserHandle, BrowserOptions, Taken, hidden_identity};
 use liferaft::transport::token::TokenSecret;
-use liferaft::{BrowserStorage, ClusterId, MemoryStorage, Storage, StorageError};
+use liferaft::{BrowserStorage, ClusterId, MemoryStorage, ServerId, Storage, StorageError};
 
 use crate::options::Options;
 
@@ -20,9 +20,12 @@ pub(crate) struct Opened<S> {
 pub(crate) struct Kept {
     /// `None` in memory.
     pub(crate) browser: Option<BrowserHandle>,
+    pub(crate) room: String,
     pub(crate) taken: &'static str,
     /// True if no script can read its key.
     pub(crate) is_key_hidden: bool,
+    /// Which stored servers were passed over, and why.
+    pub(crate) damaged: Vec<String>,
     /// Why it is in memory although the browser would have done.
     pub(crate) why: Option<String>,
     /// The token by which it invited others before.
@@ -35,6 +38,14 @@ impl Kept {
         match &self.browser {
             Some(browser) => browser.keep_token(token).await,
             None => Ok(()),
+        }
+    }
+
+    /// Forgets a server that is no member for good. Its member has stopped.
+    pub(crate) async fn forget(&self, server: ServerId) {
+        if self.browser.is_some() {
+            // Whoever finds it stored is told once more that it is none.
+            let _unless_in_use = BrowserStorage::forget(&self.room, server).await;
         }
     }
 }
@@ -56,19 +67,24 @@ pub(crate) async fn in_browser(
     wanted: Wanted,
 ) -> Result<Option<Opened<BrowserStorage>>, StorageError> {
     let room = options.text("room");
-    let room = room.as_deref().unwrap_or(ROOM);
+    let room = room.unwrap_or_else(|| ROOM.to_owned());
     let wanted = match wanted {
         Wanted::Fresh => BrowserOptions::fresh(),
         Wanted::Of(cluster) => BrowserOptions::of_cluster(cluster),
         Wanted::Stored => BrowserOptions::resume(),
     };
-    let storage = match BrowserStorage::open(room, wanted).await {
+    let storage = match BrowserStorage::open(&room, wanted).await {
         Ok(storage) => storage,
         Err(StorageError::Blank { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
+    let damaged = storage.damaged().iter();
     let kept = Kept {
         browser: Some(storage.handle()),
+        damaged: damaged
+            .map(|(id, error)| format!("{id:?}: {error}"))
+            .collect(),
+        room,
         taken: match storage.taken() {
             Taken::Stored => "stored",
             Taken::New => "new",
@@ -87,6 +103,8 @@ pub(crate) async fn in_memory(why: Option<String>) -> Opened<MemoryStorage> {
     let storage = identity.map_or_else(MemoryStorage::default, MemoryStorage::of);
     let kept = Kept {
         browser: None,
+        room: String::new(),
+        damaged: Vec::new(),
         taken: "new",
         is_key_hidden: storage.identity().secret_key().is_none(),
         why,

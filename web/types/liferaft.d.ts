@@ -171,7 +171,7 @@ export class Liferaft extends EventTarget {
   readonly cluster: string;
   readonly name: string;
   readonly storage: Storage;
-  /** What costs precision or safety here: no worker, no IndexedDB, a wrong MIME type. */
+  /** What costs precision or safety here: no worker, no IndexedDB, a damaged store, a wrong MIME type. */
   readonly warnings: readonly string[];
   /** A plain object, another one with each `status` event. */
   readonly status: Status;
@@ -218,7 +218,7 @@ export class Liferaft extends EventTarget {
   members(): readonly Member[];
   /** Has the leader hand over to a voter, or to the best one. Returns who leads then. */
   transferLeadership(to?: string, options?: CallOptions): Promise<string>;
-  /** Removes a member for good: it comes back only as another one. */
+  /** Removes a member for good: it stops, what it had stored is deleted, and it comes back only as another one. */
   remove(id: string, options?: CallOptions): Promise<void>;
   /**
    * Invites others. It is a secret: whoever has it may join, 64 members within seven days. The same token is used as
@@ -238,7 +238,7 @@ export class Liferaft extends EventTarget {
   /** Asks the machine. */
   query(question: Bytes, options?: CallOptions & { local?: boolean }): Promise<Value>;
 
-  /** Leaves the cluster for good, and stops. */
+  /** Leaves the cluster for good, and stops. What it had stored is deleted, its outboxes as well. */
   leave(options?: CallOptions): Promise<void>;
   /** Stops; a leader hands over first. What is stored stays, and the member can go on from there. */
   stop(): Promise<void>;
@@ -253,7 +253,10 @@ export interface LiferaftEvents {
   status: CustomEvent<Status>;
   /** Something happened in the member: for logs. */
   event: CustomEvent<Happening>;
-  /** The member has stopped, and why. */
+  /**
+   * The member has stopped, and why: `stopped` if it was asked to; `excluded` with `details.reason` `'removed'` if it was
+   * removed, and what it had stored is deleted then; `storage-full`, `storage-lost`, `storage`, `machine` or `version`.
+   */
   stopped: CustomEvent<LiferaftError>;
 }
 
@@ -264,6 +267,9 @@ export interface Storage {
   readonly taken: 'stored' | 'new' | 'new-after-loss';
   /** True if the browser keeps the key of this server, so that no script can read it. */
   readonly isKeyHidden: boolean;
+  /** The servers of the room that were passed over, as what is stored of them is damaged or of another format: their
+   * ids, and how that shows. */
+  readonly damaged: readonly string[];
   /** Why it is in memory although IndexedDB was asked for or would do. */
   readonly why?: string;
 }
@@ -304,8 +310,8 @@ export interface Status {
   readonly isStorageLow: boolean;
   /** For how long the storage has done nothing, if that is longer than normal. */
   readonly storageStalledMs?: number;
-  /** Why it takes no part, if it takes none. `'removed'`, `'forgotten'` and `'token'` need another invitation, the
-   * first of them with `fresh`. */
+  /** Why it takes no part, if it takes none. `'forgotten'` and `'token'` need another invitation; a member that was
+   * removed stops. */
   readonly exclusion?: { readonly reason: ExclusionReason; readonly message: string };
   /** What went wrong last. It may be long over. */
   readonly lastError?: string;

@@ -201,12 +201,14 @@ await told(browser, async () => {
   await bob.close();
   const waiting = await ada.evaluate(async () => {
     const late = await outcome(node.set('late', '1', { timeoutMs: 300 }));
+    await until(node, 'status', () => node.status.leader === undefined);
+    const unled = await outcome(node.transferLeadership(undefined, { timeoutMs: 300 }));
     globalThis.outbox = await node.outbox('lines');
     const tickets = ['one', 'two'].map((line) => outbox.append('lines', line));
     await Promise.all(tickets.map(({ stored }) => stored));
-    return [late.replace(/unknown|not-done/, 'in time'), outbox.pending().length];
+    return [late.replace(/unknown|not-done/, 'in time'), unled, outbox.pending().length];
   });
-  same(waiting, ['LiferaftError timeout in time', 2], 'without the other one, calls end in time and the outbox waits');
+  same(waiting, ['LiferaftError timeout in time', 'LiferaftError timeout not-done', 2], 'without the other one, calls end in time and the outbox waits');
   await again(ada);
   const bobAgain = await open();
   const back = await ada.evaluate(async () => {
@@ -232,9 +234,10 @@ await told(browser, async () => {
     let why;
     node.addEventListener('stopped', ({ detail }) => { why = detail.code; });
     await node.leave({ timeoutMs: 20_000 });
-    return [why, await outcome(node.get('lines'))];
+    const next = await liferaft.Liferaft.resume({ room: 'camp' });
+    return [why, await outcome(node.get('lines')), next?.id ?? 'nobody'];
   });
-  same(left, ['stopped', 'LiferaftError stopped not-done'], 'a member leaves and stops');
+  same(left, ['stopped', 'LiferaftError stopped not-done', 'nobody'], 'a member leaves and stops, and nobody goes on as it');
   const alone = await ada.evaluate(async () => {
     await until(node, 'status', () => node.status.voters.length === 1);
     await node.set('alone', 'yes');
@@ -269,6 +272,34 @@ await told(browser, async () => {
     return [await why, signaling];
   });
   same(robbed, ['storage-lost', [{ address: 'ws://127.0.0.1:9/room', isConnected: false }]], 'a page that goes on without its lock stops its member');
+
+  const lost = await ada.evaluate(async () => {
+    const own = await liferaft.Liferaft.found({ room: 'lost' });
+    await own.joined();
+    const why = new Promise((stopped) => own.addEventListener('stopped', ({ detail }) => stopped(detail.code)));
+    indexedDB.deleteDatabase(`liferaft/lost/${own.id.slice(2)}`);
+    await outcome(own.set('a', 'b'));
+    return why;
+  });
+  same(lost, 'storage-lost', 'a member whose storage was removed says so');
+
+  const damaged = await ada.evaluate(async (text) => {
+    const { Liferaft } = liferaft;
+    const own = await Liferaft.found({ room: 'damaged' });
+    await own.stop();
+    const opened = indexedDB.open(`liferaft/damaged/${own.id.slice(2)}`);
+    await new Promise((done) => { opened.onsuccess = done; });
+    const spoiling = opened.result.transaction('server', 'readwrite');
+    spoiling.objectStore('server').put(new Uint8Array(9), new TextEncoder().encode('base'));
+    await new Promise((done) => { spoiling.oncomplete = done; });
+    opened.result.close();
+    const resumed = await outcome(Liferaft.resume({ room: 'damaged' }));
+    const next = await Liferaft.join(text, { room: 'damaged' });
+    const { kind, taken, damaged } = next.storage;
+    await next.stop();
+    return [resumed, kind, taken, damaged.length === 1 && damaged[0].startsWith(own.id), next.warnings.some((what) => what.includes(own.id))];
+  }, invitation.text);
+  same(damaged, ['LiferaftError storage not-done', 'indexeddb', 'new', true, true], 'what is damaged is passed over, and said');
 
   const machine = await ada.evaluate(async () => {
     const { Liferaft } = liferaft;
