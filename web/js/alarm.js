@@ -6,6 +6,8 @@
 
 // So much longer than the worker the page's timer takes, so that it rings for a worker that does not.
 const GRACE_MS = 100;
+// The longest wait that `setTimeout` understands: it rings at once for a longer one.
+const TIMEOUT_MAX_MS = 2 ** 31 - 1;
 
 // Returns an alarm for `setAlarm` of the module, which calls `rung`, with a worker, or the one at this address. `warn`
 // is told what is wrong with it.
@@ -29,7 +31,8 @@ export function alarmBy(given, rung, warn) {
     // Rings after this many milliseconds; not at all without.
     set(delay) {
       clearTimeout(timer);
-      if (delay !== undefined) timer = setTimeout(() => ring('page'), keeper === 'worker' ? delay + GRACE_MS : delay);
+      const grace = keeper === 'worker' ? GRACE_MS : 0;
+      if (delay !== undefined) timer = setTimeout(() => ring('page'), Math.min(delay + grace, TIMEOUT_MAX_MS));
       worker?.postMessage(delay);
     },
     // Returns who rang last: 'worker' or 'page'.

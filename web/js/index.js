@@ -6,6 +6,6 @@ export { Liferaft, Outbox } from './liferaft.js';
 export { version } from './wasm.js';
 
 export const init = (options) => load({
-  wasm: new URL('./liferaft_web_bg.wasm', import.meta.url),
-  worker: new URL('./worker.js', import.meta.url),
+  wasm: () => new URL('./liferaft_web_bg.wasm', import.meta.url),
+  worker: () => new URL('./worker.js', import.meta.url),
 }, options);

@@ -7,7 +7,7 @@ export { Liferaft, Outbox } from './liferaft.js';
 export { version } from './wasm.js';
 
 export const init = (options) => load({
-  wasm: Uint8Array.from(atob(wasm), (character) => character.charCodeAt(0)),
+  wasm: () => Uint8Array.from(atob(wasm), (character) => character.charCodeAt(0)),
   // A page whose policy refuses it keeps time by itself.
-  worker: URL.createObjectURL(new Blob([worker], { type: 'text/javascript' })),
+  worker: () => URL.createObjectURL(new Blob([worker], { type: 'text/javascript' })),
 }, options);

@@ -7,7 +7,7 @@ export { LiferaftError } from './errors.js';
 export { Liferaft, Outbox } from './liferaft.js';
 export { version } from './wasm.js';
 
-export const init = (options = {}) => load({
-  wasm: options.wasm ?? readFile(new URL('./liferaft_web_bg.wasm', import.meta.url)),
-  worker: false,
+export const init = (options) => load({
+  wasm: () => readFile(new URL('./liferaft_web_bg.wasm', import.meta.url)),
+  worker: () => false,
 }, options);

@@ -25,10 +25,9 @@ export const timekeeper = () => alarm?.keeper() ?? 'page';
 
 export const socketMaker = () => makeSocket;
 
-// Loads it; `defaults` has where the module and the worker of this entry are.
+// Loads it; `defaults` has functions that return the module and the worker of this entry.
 export function load(defaults, options = {}) {
-  const { wasm = defaults.wasm, worker = defaults.worker, WebSocket = defaults.WebSocket } = options;
-  loading ??= begin({ wasm, worker, WebSocket }).catch((error) => {
+  loading ??= begin(defaults, options).catch((error) => {
     // It may be tried again.
     loading = undefined;
     throw error;
@@ -36,7 +35,7 @@ export function load(defaults, options = {}) {
   return loading;
 }
 
-async function begin({ wasm, worker, WebSocket }) {
+async function begin(defaults, { wasm = defaults.wasm(), worker = defaults.worker(), WebSocket }) {
   const module = await compile(wasm);
   await raw.default({ module_or_path: module });
   if (raw.version() !== version) {
