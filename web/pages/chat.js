@@ -105,6 +105,8 @@ class Chat {
   // The place behind the last line that is shown, and in which of the sequences that there were.
   #shownTo = 0;
   #incarnation;
+  // The place behind what was said before this tab was in the room.
+  #newsFrom = Infinity;
   #invitedFor;
   #isInviting = false;
 
@@ -139,6 +141,7 @@ class Chat {
     while (document.body.dataset.state === 'waiting') {
       try {
         await this.#node.joined();
+        this.#newsFrom = (await this.#node.readSequence(SEQUENCE, 0, 1)).count.length;
         become('joined');
         tell('');
         for (const warning of this.#node.warnings) note(warning);
@@ -250,12 +253,13 @@ class Chat {
   #forget() {
     drop();
     this.#shownTo = 0;
+    this.#newsFrom = 0;
   }
 
   #append(values, first) {
     if (values.length === 0) return;
     const lines = values.map((value, index) => ({ place: first + index, ...parsed(value.text) }));
-    append(lines, this.#node.id);
+    append(lines, this.#node.id, this.#newsFrom);
     this.#shownTo = first + values.length;
     for (const { place, text } of lines) announce('line', { place, text });
   }
@@ -399,6 +403,12 @@ element('name').value = knownName();
 element('name').addEventListener('change', () => {
   const name = plain(element('name').value);
   if (name) keepName(name);
+});
+// Enter ends the name, and sends no line.
+element('name').addEventListener('keydown', (event) => {
+  if (event.key !== 'Enter' || event.isComposing) return;
+  event.preventDefault();
+  element('line').focus();
 });
 element('say').addEventListener('submit', (event) => {
   event.preventDefault();

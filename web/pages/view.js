@@ -40,8 +40,9 @@ export function note(text) {
 let unread = 0;
 let listed;
 
-// Shows lines that were said, each `{ place, id, name, text, at }`, behind those that are shown.
-export function append(lines, self) {
+// Shows lines that were said, each `{ place, id, name, text, at }`, behind those that are shown. Of those from
+// the place `newsFrom` on, what others have said and nobody sees is counted.
+export function append(lines, self, newsFrom) {
   const history = element('history');
   const wasAtEnd = isAtEnd();
   const all = document.createDocumentFragment();
@@ -55,7 +56,7 @@ export function append(lines, self) {
   show('empty', false);
   if (wasAtEnd) toEnd();
   else show('latest', true);
-  if (document.hidden && lines.some((line) => line.id !== self)) count(unread + lines.length);
+  if (document.hidden) count(unread + lines.filter(({ id, place }) => id !== self && place >= newsFrom).length);
 }
 
 function said(line, before, self) {

@@ -28,10 +28,11 @@ const STORAGE: &str = "web/tests/browser/storage.mjs";
 const TAKEN: &str = "3";
 const FACADE: &str = "web/tests/browser/facade.mjs";
 const ROOMS: &str = "web/tests/browser/rooms.mjs";
-/// The chat page: while nobody is reached, of a tab that was removed, as people use it who mean no good, and over plain
-/// HTTP.
-const CHAT: [&str; 4] = [
+/// The chat page: while nobody is reached, while nobody sees it, of a tab that was removed, as people use it who mean no
+/// good, and over plain HTTP.
+const CHAT: [&str; 5] = [
     "web/tests/browser/offline.mjs",
+    "web/tests/browser/unseen.mjs",
     "web/tests/browser/removed.mjs",
     "web/tests/browser/hostile.mjs",
     "web/tests/browser/reduced.mjs",
