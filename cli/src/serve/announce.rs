@@ -28,7 +28,7 @@ impl Place {
         format!("{started}\n")
     }
 
-    /// Returns lines for people, with a code for cameras where there is room for one.
+    /// Returns lines for people, with a code for cameras where there is room for one, and others reach the address.
     pub(super) fn to_text(&self, interfaces: &[IpAddr]) -> String {
         let mut text = String::new();
         if self.has_pages {
@@ -37,8 +37,15 @@ impl Place {
                 text += &format!("chat at {page}\n");
             }
             // The last one is that of a network, if there is any.
-            let code = pages.last().and_then(|page| code::of_text(page));
-            text += &code.unwrap_or_default();
+            let is_of_network = pages.len() > 1 || !self.address.ip().is_loopback();
+            let code = pages.last().filter(|_| is_of_network);
+            text += &match code {
+                Some(page) => code::of_text(page).unwrap_or_default(),
+                None => format!(
+                    "for this machine alone; for others: --listen 0.0.0.0:{}\n",
+                    self.address.port()
+                ),
+            };
         } else {
             text += "without the chat, which `cargo xtask serve` builds into it\n";
         }
@@ -56,6 +63,25 @@ impl Place {
     fn signaling(&self) -> String {
         format!("http://{}", self.address)
     }
+}
+
+/// How the names of interfaces begin that lead to containers and machines within this one.
+const WITHIN: [&str; 9] = [
+    "br-", "cni", "docker", "lxcbr", "lxdbr", "podman", "vboxnet", "veth", "virbr",
+];
+
+/// Returns those of a machine's addresses that others may reach, by the names of their interfaces: last the one from
+/// which it reaches others itself.
+pub(super) fn reachable(
+    interfaces: impl IntoIterator<Item = (String, IpAddr)>,
+    outward: Option<IpAddr>,
+) -> Vec<IpAddr> {
+    let is_within = |name: &str| WITHIN.iter().any(|prefix| name.starts_with(prefix));
+    let interfaces = interfaces.into_iter();
+    let reachable = interfaces.filter(|(name, ip)| !is_within(name) || Some(*ip) == outward);
+    let mut reachable: Vec<_> = reachable.map(|(_, ip)| ip).collect();
+    reachable.sort_by_key(|ip| Some(*ip) == outward);
+    reachable
 }
 
 /// Returns the addresses of the pages of a server that listens here, on a machine with these interfaces: first the one
@@ -100,6 +126,39 @@ mod tests {
             "http://[2001:db8::7]:80/",
         ];
         assert_eq!(at("[::]:80"), of_both);
+    }
+
+    // The code was that of docker's bridge, whose name comes last in the system's list.
+    #[test]
+    fn the_last_address_is_the_one_that_reaches_others() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let interfaces = [
+            ("lo", "127.0.0.1"),
+            ("wlan0", "192.0.2.7"),
+            ("eth0", "198.51.100.7"),
+            ("docker0", "172.17.0.1"),
+        ];
+        let interfaces = interfaces.map(|(name, text)| (name.to_owned(), ip(text)));
+
+        let reachable = reachable(interfaces, Some(ip("192.0.2.7")));
+
+        let expected = ["127.0.0.1", "198.51.100.7", "192.0.2.7"];
+        assert_eq!(reachable, expected.map(ip));
+    }
+
+    #[test]
+    fn a_server_for_its_machine_alone_says_so() {
+        let at = |address: &str| Place {
+            address: address.parse().expect("an address"),
+            monitor: None,
+            has_pages: true,
+        };
+
+        let own = at("127.0.0.1:9000").to_text(&[]);
+        let all = at("0.0.0.0:9000").to_text(&[IpAddr::from([192, 0, 2, 7])]);
+
+        assert!(own.contains("--listen 0.0.0.0:9000"), "{own}");
+        assert!(!all.contains("--listen"), "{all}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Runs a signaling server, with the chat in a browser if the program was built with it.
 
 use std::io::IsTerminal as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::ExitCode;
 use std::thread;
 
@@ -17,7 +17,10 @@ use crate::site::site;
 
 mod announce;
 
-use self::announce::Place;
+use self::announce::{Place, reachable};
+
+/// An address that is nobody's (RFC 5737): the way to it is the way to others.
+const ELSEWHERE: (Ipv4Addr, u16) = (Ipv4Addr::new(192, 0, 2, 1), 9);
 
 /// Run a signaling server: it introduces peers that then talk directly, and holds nothing that they share
 ///
@@ -152,10 +155,19 @@ async fn serve(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns the addresses of this machine. Without them others are told less: that is no reason to end.
+/// Returns the addresses of this machine that others may reach. Without them others are told less: that is no reason
+/// to end.
 fn interfaces() -> Vec<IpAddr> {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-    interfaces.iter().map(if_addrs::Interface::ip).collect()
+    let interfaces = interfaces.into_iter();
+    reachable(interfaces.map(|it| (it.name.clone(), it.ip())), outward())
+}
+
+/// Returns from which address this machine reaches others, by what it knows of its routes: nothing is sent.
+fn outward() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect(ELSEWHERE).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// Opens a page for whoever sits at this machine. Many machines have no browser.
