@@ -24,6 +24,7 @@ mod sim;
 mod skips;
 mod soak;
 mod stages;
+mod tabs;
 mod test;
 mod wasm_tools;
 mod web;
@@ -49,6 +50,8 @@ enum Command {
     Recovery(recovery::Args),
     /// Measure clusters over WebRTC
     Webrtc(webrtc::Args),
+    /// Measure clusters of tabs in Chromium, beside what the system of the paper took
+    Tabs(tabs::Args),
     /// Measure what it costs that links prove who is at their other end
     Handshakes(handshakes::Args),
     /// Measure clusters of processes, beside etcd
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
         Command::Conformance(args) => conformance::run(&args),
         Command::Recovery(args) => recovery::run(&args),
         Command::Webrtc(args) => webrtc::run(&args),
+        Command::Tabs(args) => tabs::run(&args),
         Command::Handshakes(args) => handshakes::run(&args),
         Command::Network(args) => network::run(&args),
         Command::Netlab(args) => netlab::run(&args),

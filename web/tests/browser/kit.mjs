@@ -24,10 +24,13 @@ export function endsWithin(milliseconds) {
   return () => clearTimeout(watchdog);
 }
 
-export function launch(modules, executablePath, args = []) {
-  const require = createRequire(path.join(path.resolve(modules), 'here.js'));
-  return require('playwright-core').chromium.launch({ executablePath, args: [...FLAGS, ...args] });
-}
+const playwright = (modules) => createRequire(path.join(path.resolve(modules), 'here.js'))('playwright-core').chromium;
+
+export const launch = (modules, executablePath, args = []) => playwright(modules).launch({ executablePath, args: [...FLAGS, ...args] });
+
+// Starts a browser that keeps what its tabs store, in a folder: others have private windows alone, whose databases are in
+// memory. Returns its one profile.
+export const launchStored = (modules, executablePath, folder) => playwright(modules).launchPersistentContext(folder, { executablePath, args: FLAGS });
 
 // Serves the files of one folder by their names.
 export async function serveFiles(folder) {
@@ -94,24 +97,28 @@ export async function departures(page) {
   return counts.reduce((sum, { value }) => sum + Number(value), 0);
 }
 
-// Ends the process of a tab as a crash does: nothing of the page runs any more, and no other tab falls with it. Both
-// are shown.
+// Ends the process of a tab as a crash does, and returns when: nothing of the page runs any more, and no other tab falls
+// with it. Both are shown.
 export async function crash(page, others) {
   const before = await departures(page);
   const devtools = await page.context().newCDPSession(page);
   const crashed = page.waitForEvent('crash');
+  const began = Date.now();
   // Nobody is left who would answer.
   devtools.send('Page.crash').catch(() => {});
   await crashed;
   check(await departures(page) === before, 'a tab crashes without being told');
   check((await Promise.all(others.map((other) => other.evaluate(() => 1)))).every((one) => one === 1), 'no other one does');
+  return began;
 }
 
-// Closes a tab as a person does: its page is told, which is shown.
+// Closes a tab as a person does, and returns when: its page is told, which is shown.
 export async function close(page) {
   const before = await departures(page);
+  const began = Date.now();
   await page.close();
   check(await departures(page) === before + 1, 'a tab that is closed is told');
+  return began;
 }
 
 // What each page shows of its member.
