@@ -24,6 +24,7 @@ use super::super::flow::Outgoing;
 use super::super::limits::{PACKET_BYTES_MAX, WebRtcLimits};
 use super::super::meter::WebRtcMeter;
 use super::super::negotiation::MediumEvent;
+use super::crypto::metered;
 use super::gathering::{Place, RelayId};
 use super::table::Pair;
 use crate::carrier::{Binding, CarrierEvent, CarryError, Channel, OpenFailure, Packet, Path};
@@ -38,14 +39,12 @@ const DUE_AFTER_MIN: Duration = Duration::from_millis(1);
 /// How late this end may look whether something has come. If it is later, it was itself stopped.
 const LATE_MAX: Duration = Duration::from_millis(500);
 
-/// The most bytes of datagrams that an open connection takes before a link has come up by it, ICE's checks aside. The
-/// handshake of a link takes some 20 KiB with all repeats, and more may overtake the packet that ends it. SCTP keeps
-/// something for each stream that the other end invents and looks at all of it for each datagram: it is to know none
-/// that it may do so at length. To tell a visitor what it takes to join takes some 2 KiB, and ICE's checks.
+/// The most bytes that SCTP takes before a link has come up by the connection, as [`metered`] counts them. What DTLS
+/// has not authenticated never gets there: anybody may send it, and it counts for nothing. The handshake of a link
+/// takes some 20 KiB with all repeats, and more may overtake the packet that ends it. SCTP keeps something for each
+/// stream that the other end invents and looks at all of it for each datagram: it is to know none that it may do so at
+/// length. To tell a visitor what it takes to join takes some 2 KiB.
 pub(super) const UNPROVEN_BYTES_MAX: usize = 48 * 1024;
-
-/// How many of these bytes a datagram takes at least.
-const UNPROVEN_DATAGRAM_BYTES_MIN: usize = 256;
 
 /// The most relays that a connection may go through.
 const RELAYS_MAX: usize = 4;
@@ -373,11 +372,6 @@ impl Connection {
         let Ok(received) = Receive::new(Protocol::Udp, from, ours, datagram) else {
             return;
         };
-        if !self.takes_unproven(datagram) {
-            return turn.end(Ending::NoPacket(
-                "more than is taken of whoever proves nothing".into(),
-            ));
-        }
         self.told = now;
         if let Err(error) = self.rtc.handle_input(Input::Receive(now, received)) {
             // Anybody can send it.
@@ -392,21 +386,17 @@ impl Connection {
         self.unproven_bytes = None;
     }
 
-    /// Counts a datagram until a link has come up; of a visitor, of whom none ever does, each from the first one on.
-    /// Returns false if it is too much.
-    fn takes_unproven(&mut self, datagram: &[u8]) -> bool {
-        // Checks of ICE begin with 0 or 1 (RFC 7983).
-        let is_check = datagram.first().is_none_or(|first| *first < 2);
+    /// Counts what SCTP has taken, until a link has come up; of a visitor, none ever does.
+    fn count_unproven(&mut self, bytes: usize, turn: &mut Turn) {
         let Some(left) = &mut self.unproven_bytes else {
-            return true;
+            return;
         };
-        let is_visitor = matches!(self.used_for, Use::Visit(_));
-        if !is_visitor && (is_check || self.stage != Stage::Open) {
-            return true;
-        }
-        let rest = left.checked_sub(datagram.len().max(UNPROVEN_DATAGRAM_BYTES_MIN));
+        let rest = left.checked_sub(bytes);
         *left = rest.unwrap_or(0);
-        rest.is_some()
+        if rest.is_none() {
+            let why = "more than is taken of whoever proves nothing";
+            turn.end(Ending::NoPacket(why.into()));
+        }
     }
 
     /// Sends a packet, or queues it. Datagrams without room are dropped.
@@ -511,7 +501,9 @@ impl Connection {
     /// Takes all that str0m wants, and gives it what may be sent now.
     fn drain(&mut self, turn: &mut Turn) {
         while turn.ending.is_none() {
-            match self.rtc.poll_output() {
+            let (output, authentic_bytes) = metered(|| self.rtc.poll_output());
+            self.count_unproven(authentic_bytes, turn);
+            match output {
                 Ok(Output::Transmit(datagram)) => {
                     let to = datagram.destination;
                     let mut relays = self.relays.iter();

@@ -3,6 +3,7 @@
 //! There is no media here, so there is no SRTP. DTLS agrees upon keys for it nevertheless; the ciphers made of them do
 //! nothing but fail, and packets that look like media never reach str0m.
 
+use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,22 @@ use super::super::by_hand::BY_HAND_TIME_MAX;
 /// How long an answer to a message of the handshake is waited for, before it is sent again: longer than most round
 /// trips, and short beside the time that opening a connection may take.
 const FLIGHT_TIME: Duration = Duration::from_millis(400);
+
+/// How many bytes a record counts for at least: SCTP works on a short one as it does on one of this length.
+const RECORD_BYTES_MIN: usize = 256;
+
+thread_local! {
+    // str0m takes one provider for all connections, and does not tell what DTLS makes of a datagram.
+    static AUTHENTIC_BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Polls a connection. Returns what comes of that, and how many bytes SCTP was given of the other end meanwhile: what
+/// DTLS has authenticated, each record as [`RECORD_BYTES_MIN`] at least.
+pub(super) fn metered<T>(poll: impl FnOnce() -> T) -> (T, usize) {
+    AUTHENTIC_BYTES.set(0);
+    let polled = poll();
+    (polled, AUTHENTIC_BYTES.get())
+}
 
 /// Returns the one provider of this process.
 pub(super) fn provider() -> Arc<CryptoProvider> {
@@ -120,7 +137,12 @@ impl DtlsInstance for Instance {
     }
 
     fn poll_output<'a>(&mut self, buffer: &'a mut [u8]) -> DtlsOutput<'a> {
-        self.0.poll_output(buffer)
+        let output = self.0.poll_output(buffer);
+        if let DtlsOutput::ApplicationData(data) = &output {
+            let bytes = data.len().max(RECORD_BYTES_MIN);
+            AUTHENTIC_BYTES.set(AUTHENTIC_BYTES.get().saturating_add(bytes));
+        }
+        output
     }
 
     fn handle_timeout(&mut self, now: Instant) -> Result<(), DtlsImplError> {

@@ -264,20 +264,40 @@ fn another_certificate_is_no_connection() {
     assert_eq!(network.ends[0].events, []);
 }
 
-/// Anybody can send from the address of another.
+/// Anybody can send from the address of another, before a link has come up too.
 #[test]
 fn garbage_from_the_address_of_the_peer_changes_nothing() {
-    let mut network = Network::open();
-
-    for end in [0, 1] {
-        for first in 0..=u8::MAX {
-            for length in [1, 13, 20, 100, 1_999] {
-                network.give(end, &vec![first; length]);
+    for mut network in [Network::new().opened(), Network::open()] {
+        for end in [0, 1] {
+            for first in 0..=u8::MAX {
+                for length in [1, 13, 20, 100, 1_999] {
+                    network.give(end, &vec![first; length]);
+                }
             }
         }
-    }
 
-    network.assert_open();
+        network.assert_open();
+    }
+}
+
+/// Those records are whole but for what authenticates them.
+#[test]
+fn forged_records_of_dtls_end_no_connection() {
+    for mut network in [Network::new().opened(), Network::open()] {
+        for kind in 20..=24 {
+            for epoch in 0..=2 {
+                for number in 0..100 {
+                    let mut record = vec![kind, 0xFE, 0xFD, 0, epoch, 0, 0, 0, 0, 0, number, 0, 80];
+                    record.resize(13 + 80, number);
+                    for end in [0, 1] {
+                        network.give(end, &record);
+                    }
+                }
+            }
+        }
+
+        network.assert_open();
+    }
 }
 
 #[test]

@@ -219,16 +219,40 @@ fn a_visitor_that_makes_many_channels_is_told_on_one() {
 #[test]
 fn a_visitor_that_sends_without_end_is_seen_off() {
     let mut visit = Visit::with_channels(0, Serialization::Raw);
-    // It looks like DTLS, and is as long as a datagram is at most.
-    let long = vec![0x17; 1_200];
+    // The member does not learn of it, and has nobody to tell.
+    let channel = visit
+        .client
+        .direct_api()
+        .create_data_channel(ChannelConfig {
+            negotiated: Some(1),
+            ..ChannelConfig::default()
+        });
 
     while visit.ending.is_none() {
-        visit.to_member.push(long.clone());
+        if let Some(mut channel) = visit.client.channel(channel) {
+            channel.write(true, &[7; 1_000]).expect("it is open");
+            visit.drain_client();
+        }
         visit.step();
     }
 
     let ending = visit.ending;
     assert!(matches!(ending, Some(Ending::NoPacket(_))), "{ending:?}");
     let sent = visit.sent_to_member;
-    assert!(sent <= UNPROVEN_BYTES_MAX + 4 * long.len(), "{sent} bytes");
+    assert!(sent <= 2 * UNPROVEN_BYTES_MAX, "{sent} bytes");
+}
+
+#[test]
+fn garbage_ends_no_visit() {
+    let mut visit = Visit::with_channels(1, Serialization::Raw);
+    // It looks like DTLS.
+    let garbage = vec![0x17; 1_200];
+
+    while visit.ending.is_none() {
+        visit.to_member.extend(vec![garbage.clone(); 10]);
+        visit.step();
+    }
+
+    assert_eq!(visit.told, [Serialization::Raw.write(REFUSAL)]);
+    assert!(matches!(visit.ending, Some(Ending::Refused)));
 }
