@@ -159,8 +159,8 @@ fn three_processes_survive_the_kill_of_their_leader() {
     assert!(json["recover_half_ms"].is_number());
 }
 
-/// Runs the demo over WebRTC, with its leader and just under half of the members killed. The demo fails by itself if a
-/// survivor has sent nothing by UDP.
+/// Runs the demo over WebRTC, with its leader and just under half of the members killed. The demo fails by itself if
+/// one packet has come to a survivor by another way than UDP.
 fn verified_over_webrtc(arguments: &[&str]) -> Value {
     let json = verified(&[&["--json", "--transport=webrtc"], arguments].concat());
 

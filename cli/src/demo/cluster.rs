@@ -8,13 +8,12 @@ use futures::future::{join_all, try_join_all};
 use liferaft::driver::{Handle, MemberStatus};
 use liferaft::ids::{ClusterId, Index, ServerId};
 use liferaft::time::Instant;
-use liferaft::transport::webrtc::WebRtcMeter;
 use liferaft::{Invitation, MembershipPolicy};
 use tokio::sync::watch;
 
 use super::chronicle::{Chronicle, Deed};
 use super::here::{self, Acquaintance, Disk, Here, Opened};
-use super::medium::Medium;
+use super::medium::{Carried, Medium, Meter};
 use super::options::Options;
 use super::process::{self, Orders, Process};
 use super::recorder::{Record, Recorder, now};
@@ -74,7 +73,7 @@ enum Body {
     Here {
         status: watch::Receiver<MemberStatus>,
         knife: Knife,
-        meter: Option<WebRtcMeter>,
+        meter: Option<Meter>,
     },
     There {
         standing: watch::Receiver<Option<Standing>>,
@@ -270,15 +269,15 @@ impl Cluster {
     }
 
     /// Stops all members, and returns when they have stopped: whoever is cut off by the end of the runtime takes it for
-    /// a fault. Returns how many datagrams of UDP each one that lived has sent, in the life that it had; `None` for
-    /// those that did not count them.
-    pub(super) async fn stop(&mut self) -> Vec<Option<u64>> {
+    /// a fault. Returns what UDP has carried for each one that lived, in the life that it had; `None` for those that
+    /// did not count it.
+    pub(super) async fn stop(&mut self) -> Vec<Option<Carried>> {
         let living = self.living();
         for seat in &mut self.seats {
             seat.life.release();
         }
-        let sent = join_all(self.seats.iter_mut().map(|seat| seat.life.body.ended())).await;
-        living.into_iter().map(|member| sent[member]).collect()
+        let ended = join_all(self.seats.iter_mut().map(|seat| seat.life.body.ended())).await;
+        living.into_iter().map(|member| ended[member]).collect()
     }
 
     /// Runs a member that has arrived. The first one founds the cluster.
@@ -449,13 +448,13 @@ impl Body {
         }
     }
 
-    /// Waits until it is over, and its storage is closed. Whoever used it has let go of it. Returns how many datagrams
-    /// of UDP it has sent, if they are counted.
-    async fn ended(&mut self) -> Option<u64> {
+    /// Waits until it is over, and its storage is closed. Whoever used it has let go of it. Returns what UDP
+    /// has carried for it, if that is counted.
+    async fn ended(&mut self) -> Option<Carried> {
         match self {
             Self::Here { status, meter, .. } => {
                 while status.changed().await.is_ok() {}
-                meter.as_ref().map(|meter| meter.read().udp_sent)
+                meter.as_ref().map(Meter::read)
             }
             Self::There { process, .. } => process.take()?.end().await,
         }

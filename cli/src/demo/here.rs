@@ -11,12 +11,11 @@ use liferaft::ids::{ClusterId, ServerId};
 use liferaft::kv::{Command, Done, KvError};
 use liferaft::storage::{DiskStorage, MemoryStorage, Storage, StorageError};
 use liferaft::time::Instant;
-use liferaft::transport::webrtc::WebRtcMeter;
 use liferaft::{Identity, Invitation};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::medium::{End, EndTransport, Medium};
+use super::medium::{Carried, End, EndTransport, Medium, Meter};
 use super::recorder::{CHAT, Record, Recorder, lines_of, whole_chat};
 use super::settings::Part;
 use super::severable::Knife;
@@ -61,7 +60,7 @@ pub(super) struct Here {
     pub(super) status: watch::Receiver<MemberStatus>,
     pub(super) record: Record,
     pub(super) knife: Knife,
-    pub(super) meter: Option<WebRtcMeter>,
+    pub(super) meter: Option<Meter>,
 }
 
 impl Disk {
@@ -187,9 +186,9 @@ impl Here {
         self.handle.clone()
     }
 
-    /// Returns how many datagrams of UDP it has sent; `None` where they are not counted.
-    pub(super) fn udp_datagrams(&self) -> Option<u64> {
-        self.meter.as_ref().map(|meter| meter.read().udp_sent)
+    /// Returns what UDP has carried for it; `None` where that is not counted.
+    pub(super) fn carried(&self) -> Option<Carried> {
+        self.meter.as_ref().map(Meter::read)
     }
 
     pub(super) fn cluster(&self) -> ClusterId {

@@ -10,9 +10,10 @@ use liferaft::transport::endpoint::Endpoint;
 use liferaft::transport::memory::{Faults, MemoryNetwork, MemoryTransport, Probability};
 use liferaft::transport::webrtc::{WebRtcCarrier, WebRtcConfig, WebRtcMeter};
 use liferaft::transport::websocket::{WebSocketCarrier, WebSocketConfig};
+use serde::{Deserialize, Serialize};
 
 use super::options::{Options, Transport};
-use super::severable::{Knife, Severable};
+use super::severable::{Knife, Severable, Taken};
 use crate::files;
 
 /// What carries the messages.
@@ -36,8 +37,25 @@ pub(super) struct End {
     pub(super) address: Option<Address>,
     /// Severs it.
     pub(super) knife: Knife,
-    /// Counts what it sends by UDP; `None` where it sends nothing by that.
-    pub(super) meter: Option<WebRtcMeter>,
+    /// Counts what is carried by UDP; `None` where nothing is.
+    pub(super) meter: Option<Meter>,
+}
+
+/// Counts what UDP carries for a member, and what that takes by whatever way.
+pub(super) struct Meter {
+    webrtc: WebRtcMeter,
+    taken: Taken,
+}
+
+/// What a member has taken, and by which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Carried {
+    /// Datagrams of UDP that it has sent.
+    pub(super) udp_datagrams: u64,
+    /// Packets that it has taken, in which all frames are.
+    packets: u64,
+    /// Packets that data channels have brought, which have nothing but UDP beneath them.
+    packets_of_channels: u64,
 }
 
 #[expect(clippy::large_enum_variant, reason = "there is one for each member")]
@@ -136,12 +154,45 @@ impl End {
         meter: Option<WebRtcMeter>,
     ) -> Self {
         let (carrier, knife) = Severable::new(carrier);
+        let taken = carrier.taken();
+        let meter = meter.map(|webrtc| Meter { webrtc, taken });
         Self {
             transport: EndTransport::Proven(Endpoint::new(identity, carrier)),
             address,
             knife,
             meter,
         }
+    }
+}
+
+impl Meter {
+    /// Returns the counts, of a member that has stopped.
+    pub(super) fn read(&self) -> Carried {
+        let counters = self.webrtc.read();
+        Carried {
+            udp_datagrams: counters.udp_sent,
+            packets: self.taken.read(),
+            packets_of_channels: counters.packets_received,
+        }
+    }
+}
+
+impl Carried {
+    /// Returns what is wrong if a packet, and so a frame, has come to a member of several by another way than UDP.
+    pub(super) fn fault(self) -> Option<String> {
+        let Self {
+            udp_datagrams,
+            packets,
+            packets_of_channels,
+        } = self;
+        if udp_datagrams == 0 || packets == 0 {
+            return Some(format!(
+                "a member has sent {udp_datagrams} datagrams of UDP and taken {packets} packets"
+            ));
+        }
+        (packets != packets_of_channels).then(|| {
+            format!("of the {packets} packets of a member {packets_of_channels} have come by UDP")
+        })
     }
 }
 
@@ -176,6 +227,20 @@ mod tests {
     fn members_of_one_process_have_files_for_both_ends_of_a_link() {
         assert_eq!((files_of(1), connections_of(1)), (96, 0));
         assert_eq!((files_of(41), connections_of(41)), (64 + 1312, 2460));
+    }
+
+    #[test]
+    fn one_packet_that_has_not_come_by_udp_is_noticed() {
+        let carried = |udp_datagrams, packets, packets_of_channels| Carried {
+            udp_datagrams,
+            packets,
+            packets_of_channels,
+        };
+
+        assert_eq!(carried(9, 1_000, 1_000).fault(), None);
+        for wrong in [carried(9, 1_000, 999), carried(0, 9, 9), carried(9, 0, 0)] {
+            assert!(wrong.fault().is_some(), "{wrong:?}");
+        }
     }
 
     #[test]

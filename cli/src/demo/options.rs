@@ -79,9 +79,9 @@ pub(crate) struct Options {
     /// no member was killed. `recover_leader_ms` and `recover_half_ms`: from the kill until every survivor knows that a
     /// configuration without the killed is committed; null when none was killed, or so many that the least number of
     /// voters keeps them. `evict_after_ms`: the silence after which a member is evicted. `udp_datagrams`: how many
-    /// datagrams of UDP each member that lived to the end has sent at least; null unless over WebRTC, and there nothing
-    /// else carries a message. What a member in a process of its own tells happened when this one reads it, some tens
-    /// of microseconds later.
+    /// datagrams of UDP each member that lived to the end has sent at least; null unless over WebRTC, where nothing is
+    /// verified if such a member has taken one packet that came by another way. What a member in a process of its own
+    /// tells happened when this one reads it, some tens of microseconds later.
     #[arg(long, env = "LIFERAFT_JSON")]
     pub(crate) json: bool,
 

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::chronicle::Chronicle;
+use super::medium::Carried;
 use super::recorder::{Applied, Record, now};
 use super::settings::Part;
 use super::verify::Outcome;
@@ -29,8 +30,8 @@ pub(super) struct Process {
     child: Child,
     contact: Contact,
     orders: Orders,
-    /// Ends with the process, and returns how many datagrams of UDP that has sent.
-    listening: JoinHandle<Option<u64>>,
+    /// Ends with the process, and returns what UDP has carried for that.
+    listening: JoinHandle<Option<Carried>>,
     /// `None` as long as it does not run.
     pub(super) standing: watch::Receiver<Option<Standing>>,
     pub(super) record: Record,
@@ -128,9 +129,9 @@ impl Process {
         self.child.start_kill();
     }
 
-    /// Ends it by the end of its input, of which this is the last end. Returns when it is gone, and how many datagrams
-    /// of UDP it has sent; `None` if it did not say.
-    pub(super) async fn end(self) -> Option<u64> {
+    /// Ends it by the end of its input, of which this is the last end. Returns when it is gone, and what UDP
+    /// has carried for it; `None` if it did not say.
+    pub(super) async fn end(self) -> Option<Carried> {
         let Self {
             mut child,
             orders,
@@ -216,18 +217,18 @@ impl Orders {
 }
 
 impl Ear {
-    async fn listen(mut self, mut output: Output) -> Option<u64> {
-        let mut sent = None;
+    async fn listen(mut self, mut output: Output) -> Option<Carried> {
+        let mut last = None;
         loop {
             match output.next().await {
-                Told::News(Word::Stopped { udp_datagrams }) => sent = udp_datagrams,
+                Told::News(Word::Stopped { carried }) => last = carried,
                 Told::News(word) => self.hear(word),
                 Told::Ended(why) => {
                     let mut unanswered = locked(&self.unanswered);
                     unanswered.ended = Some(why);
                     unanswered.appends.clear();
                     unanswered.reads.clear();
-                    return sent;
+                    return last;
                 }
             }
         }

@@ -68,8 +68,8 @@ async fn serve() -> anyhow::Result<()> {
     tell(&words, Word::Started { cluster });
     follow(&mut here, &mut orders, &words).await?;
     here.handle().stop().await;
-    let udp_datagrams = here.udp_datagrams();
-    tell(&words, Word::Stopped { udp_datagrams });
+    let carried = here.carried();
+    tell(&words, Word::Stopped { carried });
     // A process that ends takes its threads with it.
     let _written = writing.join();
     Ok(())

@@ -1,6 +1,7 @@
 //! Carries packets until its end is severed: what a kill does to a member that shares its process with others.
 
 use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -13,6 +14,7 @@ use liferaft::transport::carrier::{
 /// A carrier that can be taken away from its member.
 pub(super) struct Severable<C> {
     carrier: Shared<C>,
+    taken: Taken,
     scheme: String,
     other_schemes: Vec<&'static str>,
     packet_bytes_max: usize,
@@ -32,6 +34,10 @@ pub(super) enum Kill {
     /// It lives on and is cut off: its connections stay as they are, and no packet passes along them, either way.
     Cut,
 }
+
+/// Counts the packets that a member has taken: all that it ever hears.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Taken(Arc<AtomicU64>);
 
 /// Severs a member's end.
 pub(super) struct Knife(Box<dyn Fn(Kill) + Send>);
@@ -56,11 +62,16 @@ impl<C: Carrier> Severable<C> {
             is_inside_process: carrier.is_inside_process(),
             is_reliable: carrier.is_reliable(),
             stream_bytes_max: carrier.stream_bytes_max(),
+            taken: Taken::default(),
             carrier: Arc::new(Mutex::new(State::Works(carrier))),
         };
         let shared = Arc::clone(&severable.carrier);
         let knife = Knife(Box::new(move |kill| sever(&shared, kill)));
         (severable, knife)
+    }
+
+    pub(super) fn taken(&self) -> Taken {
+        self.taken.clone()
     }
 
     /// Asks the carrier, which is told to be cut off or not, if it is not away.
@@ -75,6 +86,12 @@ impl<C: Carrier> Severable<C> {
 
     fn with<T>(&self, ask: impl FnOnce(&mut C) -> T) -> Option<T> {
         self.with_cut(|carrier, _| ask(carrier))
+    }
+}
+
+impl Taken {
+    pub(super) fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -186,6 +203,9 @@ impl<C: Carrier> Carrier for Severable<C> {
                 }
             }
         });
+        if let Some(Poll::Ready(Some(CarrierEvent::Packet { .. }))) = polled {
+            self.taken.0.fetch_add(1, Ordering::Relaxed);
+        }
         // Nothing ever wakes a member whose carrier is away but the end of its last handle.
         polled.unwrap_or(Poll::Pending)
     }

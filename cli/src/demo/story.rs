@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::chronicle::Election;
 use super::cluster::Cluster;
+use super::medium::Carried;
 use super::options::{Options, Transport};
 use super::recorder::{Record, now};
 use super::summary::Report;
@@ -46,9 +47,9 @@ async fn acts(
     timeline.title(options, seed);
     let mut story = Story::begin(options, seed, root, timeline, report).await?;
     let played = story.play(options).await;
-    let sent = story.cluster.stop().await;
+    let carried = story.cluster.stop().await;
     if options.transport() == Transport::WebRtc {
-        story.judge_datagrams(&sent);
+        story.judge_carried(&carried);
     }
     played
 }
@@ -236,16 +237,20 @@ impl<'a> Story<'a> {
         Ok(())
     }
 
-    /// Examines how many datagrams of UDP each survivor has sent. Over WebRTC there is nothing else that could carry a
-    /// message.
-    fn judge_datagrams(&mut self, sent: &[Option<u64>]) {
-        let fewest = sent.iter().copied().min().flatten();
-        self.report.udp_datagrams = fewest;
-        if fewest.unwrap_or_default() == 0 && self.report.nodes > 1 {
-            self.report.verified = false;
-            let finding = "a member has sent nothing by UDP, or does not say what";
-            self.report.findings.push(finding.to_owned());
+    /// Examines whether each packet that a survivor has taken, and so each frame, has come by UDP.
+    fn judge_carried(&mut self, carried: &[Option<Carried>]) {
+        let sent = |carried: &Option<Carried>| carried.map(|carried| carried.udp_datagrams);
+        self.report.udp_datagrams = carried.iter().map(sent).min().flatten();
+        if self.report.nodes == 1 {
+            return;
         }
+        let silent = || Some("a member does not say what has come to it by UDP".to_owned());
+        let faults = carried
+            .iter()
+            .filter_map(|carried| carried.map_or_else(silent, Carried::fault));
+        let known = self.report.findings.len();
+        self.report.findings.extend(faults);
+        self.report.verified &= self.report.findings.len() == known;
     }
 
     /// Appends lines one by one through a member. Returns the time from the first append until the last line is applied

@@ -8,6 +8,7 @@ use liferaft::platform::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use super::chronicle::Deed;
+use super::medium::Carried;
 use super::settings::Part;
 use super::verify::Outcome;
 
@@ -58,8 +59,8 @@ pub(super) enum Word {
     },
     /// It cannot read.
     Unread { request: u64, why: String },
-    /// Its last word: it has stopped, and has sent so many datagrams of UDP in all, if they are counted.
-    Stopped { udp_datagrams: Option<u64> },
+    /// Its last word: it has stopped, and UDP has carried this for it, if that is counted.
+    Stopped { carried: Option<Carried> },
 }
 
 /// Who a member is, and where others reach it.

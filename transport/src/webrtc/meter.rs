@@ -15,6 +15,8 @@ pub struct WebRtcCounters {
     pub udp_ignored: u64,
     /// Datagrams of UDP that were dropped because the system took none for too long.
     pub udp_unsent: u64,
+    /// Packets that data channels have brought, and that were handed on to links: there are no others.
+    pub packets_received: u64,
     /// Packets that were dropped because too many bytes of datagrams were under way, or, in browsers, of either channel
     /// unread.
     pub datagrams_dropped: u64,
@@ -61,6 +63,7 @@ pub(super) struct Tally {
     pub(super) udp_received: Count,
     pub(super) udp_ignored: Count,
     pub(super) udp_unsent: Count,
+    pub(super) packets_received: Count,
     pub(super) datagrams_dropped: Count,
     pub(super) ordered_refused: Count,
     pub(super) ordered_unacknowledged_peak: Count,
@@ -108,6 +111,7 @@ impl WebRtcMeter {
             udp_received: tally.udp_received.read(),
             udp_ignored: tally.udp_ignored.read(),
             udp_unsent: tally.udp_unsent.read(),
+            packets_received: tally.packets_received.read(),
             datagrams_dropped: tally.datagrams_dropped.read(),
             ordered_refused: tally.ordered_refused.read(),
             ordered_unacknowledged_peak: tally.ordered_unacknowledged_peak.read(),

@@ -268,7 +268,12 @@ impl Table {
                 seat.stage = Stage::Open;
                 self.places.on_open(number, now());
             }
-            CarrierEvent::Packet { packet, .. } => seat.port.on_taken(packet.len()),
+            CarrierEvent::Packet { packet, .. } => {
+                seat.port.on_taken(packet.len());
+                if is_news {
+                    self.meter.tally().packets_received.add_one();
+                }
+            }
             CarrierEvent::Closed { .. } | CarrierEvent::Unopened { .. } => self.remove(number),
             _ => {}
         }
