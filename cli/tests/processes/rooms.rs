@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use liferaft::Invitation;
 use serde_json::Value;
 
 use crate::monitor::get;
@@ -305,6 +306,38 @@ fn links(operator: &str, member: &str) -> Vec<String> {
     let direct = paths.filter(|path| path["relay"].is_null());
     let carrier = |path: &Value| path["carrier"].as_str().expect("it is text").to_owned();
     direct.map(carrier).collect()
+}
+
+/// npm's `peer`, whose address is in `PEERJS_SERVER` as `ws://127.0.0.1:9000/peerjs`.
+#[test]
+#[ignore = "needs npm's peer, which cargo xtask test --only browser has"]
+fn a_published_server_is_all_that_it_takes_to_join() {
+    let folder = Folder::new("room-published");
+    let room = std::env::var("PEERJS_SERVER").expect("PEERJS_SERVER says where it is");
+
+    let ada = init_in(&room, &folder.of("ada"));
+    let invitation = ada.invitation();
+    let operator = ada.invitation_for("operator");
+    let bob = join_in(&room, &folder.of("bob"), &invitation, "bob");
+    // This one dials the id that the invitation names, and has nothing else to do with the server.
+    let eve = ["node", "--data", &folder.of("eve"), "--rtc", ANYWHERE];
+    let eve = Node::start(&[&eve[..], &["--name", "eve", "--join", &invitation]].concat());
+    bob.until_voters(3);
+    eve.until_voters(3);
+    told_by(&["kv", "--at", &operator, "set", "camp", "hill"]);
+    told_by(&["members", "--at", &operator, "transfer", "bob"]);
+    // The leader answers, of what it has itself.
+    let read = told_by(&["kv", "--at", &operator, "get", "camp"]);
+
+    assert_eq!(read.trim_end(), "hill");
+    let named: Invitation = invitation.parse().expect("it is one");
+    let [address] = named.addresses() else {
+        panic!("{named:?}");
+    };
+    assert!(address.as_str().starts_with(&format!("rtc+{room}/")));
+    until("all have direct links", || {
+        ["ada", "bob", "eve"].map(|name| links(&operator, name)) == [["rtc", "rtc"]; 3]
+    });
 }
 
 /// A client that was there for a moment left its id behind, for whoever looked into the room.

@@ -52,8 +52,11 @@ const SNAPSHOT_VALUES_AND_RUNS: [&str; 2] = ["2", "1"];
 const KIT: &str = "--package liferaft-web --no-run --message-format json-render-diagnostics --test";
 /// Runs a command while npm's `peer` serves.
 const PUBLISHED_SERVER: &str = "signaling/tests/members/peerjs.mjs";
-/// What our members do with it.
-const AT_PUBLISHED_SERVER: &str = "cargo test --package liferaft-signaling --test members --locked -- --ignored a_published_server";
+/// What our members do with it: ends of links, and processes.
+const AT_PUBLISHED_SERVER: [&str; 2] = [
+    "cargo test --package liferaft-signaling --test members --locked -- --ignored a_published_server",
+    "cargo test --package liferaft-cli --test processes --locked -- --ignored a_published_server",
+];
 /// Dials a member of ours by a published client.
 const VISITED_MEMBER: &str =
     "test --package liferaft-signaling --test members --locked -- --ignored a_published_client";
@@ -68,14 +71,14 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
             return Ok(());
         }
     };
-    workspace
-        .program(Program::new("node"))
-        .arg(PUBLISHED_SERVER)
-        .arg(&modules)
-        .args(AT_PUBLISHED_SERVER)
-        .run()?;
     let site = web::make(workspace, true)?.site;
     let program = build_program(workspace, &site)?;
+    for members in AT_PUBLISHED_SERVER {
+        let node = workspace.program(Program::new("node"));
+        let server = node.arg(PUBLISHED_SERVER).arg(&modules);
+        // As the program is built, so that it is not built again.
+        server.args(members).env("LIFERAFT_PAGES", &site).run()?;
+    }
     let drive = |script: &str, arguments: &[&Path]| drive(workspace, script, arguments, DEADLINE);
     workspace
         .cargo()
