@@ -7,7 +7,7 @@ use liferaft_raft::configuration::EVICTED_MAX;
 use liferaft_raft::consensus::MembershipChange;
 use liferaft_raft::driver::{Exclusion, Handle, Happening, MemberBuilder};
 use liferaft_raft::storage::{MemoryStorage, Storage};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::cluster::ELECTION_TIMEOUT;
 use crate::events::next;
@@ -45,6 +45,29 @@ async fn a_removed_member_loses_its_links_and_is_told_why() {
     assert_eq!(parted, Ok(()));
     assert_eq!(exclusion, Some(Exclusion::Removed));
     assert_eq!(third.status().borrow().counters.frames_received, received);
+}
+
+/// Others are told at once that its links are closed, as they are not of one that was killed.
+#[tokio::test(start_paused = true)]
+async fn a_closed_link_evicts_nobody_before_silence_does() {
+    let site = Site::closed().await;
+    let (second, _) = site.member().await;
+    let (third, _) = site.member().await;
+    // Of three voters none is evicted.
+    let (_fourth, _) = site.member().await;
+    let id = third.id();
+    let term = second.status().borrow().raft.term;
+
+    link_down(&site.founder, id, third.stop()).await;
+    let closed_at = Instant::now();
+    let evicted = site
+        .founder
+        .wait_for(|status| !status.raft.configuration.names(id));
+    evicted.await.expect("it is silent");
+
+    // Silence counts from its last answer, an interval of heartbeats before at most.
+    assert!(closed_at.elapsed() >= 3 * ELECTION_TIMEOUT);
+    assert_eq!(second.status().borrow().raft.term, term);
 }
 
 #[tokio::test(start_paused = true)]
