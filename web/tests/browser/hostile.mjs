@@ -113,6 +113,10 @@ await told(browser, async () => {
     check(await isUnharmed(page), 'and harms nothing');
     await page.close();
   }
+  const lost = await tab(browser, `${server.said}?channel=long-forgotten`);
+  await lost.click('#new-room');
+  await shows(lost, 'a room that nobody knows founds nothing, and offers a new one', hasMembers, 1);
+  check(!lost.url().includes('long-forgotten'), 'which is another');
   check(errors.length === 0, `no page has failed: ${errors}`);
 }, async () => {
   await server.stop('SIGKILL');
