@@ -16,7 +16,6 @@ mod plain;
 mod qr;
 mod reach;
 mod reply;
-mod running;
 mod starting;
 mod status;
 mod storage;

@@ -1,12 +1,21 @@
-//! Applies commands by a state machine of the page's: bytes go in, and bytes come out.
+//! Defines what members of a page replicate: keys, or a state machine of the page's, into which bytes go and from which
+//! bytes come out.
+//!
+//! Both are one type, so that a module has one driver. It speaks as [`Kv`] does, byte for byte, since native members
+//! share its clusters. The bytes of a machine of the page's travel as what that language has for bytes: a command is
+//! the value of a `Set` without a key, a question the key of a `Get`.
 
 use std::cell::RefCell;
 
 use bytes::Bytes;
 use js_sys::{Array, Function, Reflect, Uint8Array};
-use liferaft::{ApplyContext, Capture, RestoreError, StateMachine};
+use liferaft::configuration::Scope;
+use liferaft::kv::{Answer, Command, CompareAndSet, Done, Found, Query, Refused, Reply, Revision};
+use liferaft::time::ClusterTime;
+use liferaft::{ApplyContext, Capture, Kv, Pieces, RestoreError, Restoring, StateMachine};
 use wasm_bindgen::{JsCast, JsValue};
 
+use crate::error::Fault;
 use crate::plain::{array, number, object, property, text};
 
 thread_local! {
@@ -15,11 +24,52 @@ thread_local! {
     static MACHINES: RefCell<Vec<JsValue>> = const { RefCell::new(Vec::new()) };
 }
 
+/// What a member replicates.
+#[derive(Debug)]
+pub(crate) enum Machine {
+    Kv(Kv),
+    Page(PageMachine),
+}
+
 /// A state machine of the page's, by its number.
 #[derive(Debug)]
-pub(crate) struct JsMachine(usize);
+pub(crate) struct PageMachine(usize);
 
-impl JsMachine {
+/// Returns the command of a machine of the page's that has these bytes.
+pub(crate) const fn command_of(value: Bytes) -> Command {
+    let key = Bytes::new();
+    Command::Set { key, value }
+}
+
+/// Returns the question of a machine of the page's that has these bytes.
+pub(crate) const fn query_of(key: Bytes) -> Query {
+    Query::Get { key }
+}
+
+/// Returns the bytes of a reply of a machine of the page's.
+pub(crate) fn reply_of(reply: Reply) -> Result<Bytes, Fault> {
+    match reply.outcome? {
+        Done::CompareAndSet(CompareAndSet::Different {
+            current: Some(bytes),
+        }) => Ok(bytes),
+        _ => Err(Fault::unknown("machine", "the reply is of no machine")),
+    }
+}
+
+/// Returns what a question found, unless the machine of the page's threw.
+pub(crate) fn found(answer: Result<Answer, String>) -> Result<Answer, Fault> {
+    answer.map_err(|thrown| Fault::not_done("machine", thrown))
+}
+
+/// Returns the bytes of an answer of a machine of the page's.
+pub(crate) fn answer_of(answer: Result<Answer, String>) -> Result<Bytes, Fault> {
+    match found(answer)?.outcome? {
+        Found::Value(Some(bytes)) => Ok(bytes),
+        _ => Err(Fault::not_done("machine", "the answer is of no machine")),
+    }
+}
+
+impl PageMachine {
     /// Takes an object with the four methods.
     pub(crate) fn of(machine: JsValue) -> Self {
         MACHINES.with_borrow_mut(|machines| {
@@ -47,43 +97,140 @@ impl JsMachine {
         let returned = self.call(method, arguments)?;
         Ok(Uint8Array::new(&returned).to_vec().into())
     }
-}
 
-impl Drop for JsMachine {
-    fn drop(&mut self) {
-        MACHINES.with_borrow_mut(|machines| machines[self.0] = JsValue::UNDEFINED);
-    }
-}
-
-impl StateMachine for JsMachine {
-    type Command = Bytes;
-    type Reply = Bytes;
-    type Query = Bytes;
-    type Answer = Result<Bytes, String>;
-
-    fn apply(&mut self, context: ApplyContext, command: Bytes) -> Bytes {
+    fn apply(&self, context: ApplyContext, command: &[u8]) -> Bytes {
         let at = object(&[
             ("index", number(context.index.0)),
             ("term", number(context.term.0)),
             ("timeMs", number(context.time.0)),
         ]);
-        let applied = self.bytes("apply", &[array(&command), at]);
+        let applied = self.bytes("apply", &[array(command), at]);
         // Its state is not that of the others any more: nobody may see it.
         applied.unwrap_or_else(|thrown| panic!("the state machine threw: {thrown}"))
     }
 
-    fn query(&self, query: Bytes) -> Self::Answer {
-        self.bytes("query", &[array(&query)])
+    fn snapshot(&self) -> Vec<u8> {
+        let state = self.bytes("snapshot", &[]);
+        let state = state.unwrap_or_else(|thrown| panic!("the state machine threw: {thrown}"));
+        state.into()
+    }
+
+    fn restore(&self, state: &[u8]) -> Result<(), RestoreError> {
+        let restored = self.call("restore", &[array(state)]);
+        restored.map(drop).map_err(RestoreError::new)
+    }
+}
+
+impl Drop for PageMachine {
+    fn drop(&mut self) {
+        MACHINES.with_borrow_mut(|machines| machines[self.0] = JsValue::UNDEFINED);
+    }
+}
+
+impl StateMachine for Machine {
+    type Command = Command;
+    type Reply = Reply;
+    type Query = Query;
+    type Answer = Result<Answer, String>;
+
+    fn apply(&mut self, context: ApplyContext, command: Command) -> Reply {
+        match (self, command) {
+            (Self::Kv(kv), command) => kv.apply(context, command),
+            (Self::Page(machine), Command::Set { key, value }) if key.is_empty() => {
+                let current = Some(machine.apply(context, &value));
+                Reply {
+                    revision: Revision(0),
+                    outcome: Ok(Done::CompareAndSet(CompareAndSet::Different { current })),
+                }
+            }
+            // A member without the machine has sent it.
+            (Self::Page(_), _) => Reply {
+                revision: Revision(0),
+                outcome: Err(Refused::KeyEmpty),
+            },
+        }
+    }
+
+    fn advance(&mut self, at: ApplyContext) {
+        if let Self::Kv(kv) = self {
+            kv.advance(at);
+        }
+    }
+
+    fn wakes_at(&self) -> Option<ClusterTime> {
+        match self {
+            Self::Kv(kv) => kv.wakes_at(),
+            Self::Page(_) => None,
+        }
+    }
+
+    fn query(&self, query: Query) -> Self::Answer {
+        match (self, query) {
+            (Self::Kv(kv), query) => Ok(kv.query(query)),
+            (Self::Page(machine), Query::Get { key }) => {
+                let bytes = machine.bytes("query", &[array(&key)])?;
+                Ok(Answer {
+                    revision: Revision(0),
+                    outcome: Ok(Found::Value(Some(bytes))),
+                })
+            }
+            (Self::Page(_), _) => Err("it has no keys".to_owned()),
+        }
+    }
+
+    fn is_command_within(command: &Command, scope: &Scope) -> bool {
+        Kv::is_command_within(command, scope)
+    }
+
+    fn is_query_within(query: &Query, scope: &Scope) -> bool {
+        Kv::is_query_within(query, scope)
     }
 
     fn snapshot(&self) -> impl Capture {
-        let state = self.bytes("snapshot", &[]);
-        let state = state.unwrap_or_else(|thrown| panic!("the state machine threw: {thrown}"));
-        move || state.to_vec()
+        let pieces: Box<dyn Iterator<Item = Vec<u8>> + Send> = match self {
+            Self::Kv(kv) => Box::new(kv.snapshot().into_pieces()),
+            Self::Page(machine) => Box::new(std::iter::once(machine.snapshot())),
+        };
+        Pieces(pieces)
     }
 
     fn restore(&mut self, state: &[u8]) -> Result<(), RestoreError> {
-        let restored = self.call("restore", &[array(state)]);
-        restored.map(drop).map_err(RestoreError::new)
+        match self {
+            Self::Kv(kv) => kv.restore(state),
+            Self::Page(machine) => machine.restore(state),
+        }
+    }
+
+    fn restoring(self) -> impl Restoring<Self> {
+        match self {
+            Self::Kv(kv) => Coming::Kv(kv.restoring()),
+            Self::Page(machine) => Coming::Page(machine, Vec::new()),
+        }
+    }
+}
+
+/// A state that comes piece by piece.
+enum Coming<K> {
+    Kv(K),
+    Page(PageMachine, Vec<u8>),
+}
+
+impl<K: Restoring<Kv>> Restoring<Machine> for Coming<K> {
+    fn take(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        match self {
+            Self::Kv(kv) => return kv.take(bytes),
+            Self::Page(_, state) => state.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Machine, RestoreError> {
+        match self {
+            Self::Kv(kv) => kv.finish().map(Machine::Kv),
+            Self::Page(machine, state) => {
+                machine.restore(&state)?;
+                Ok(Machine::Page(machine))
+            }
+        }
     }
 }

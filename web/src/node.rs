@@ -10,8 +10,8 @@ use js_sys::Promise;
 use liferaft::configuration::Suffrage;
 use liferaft::transport::token::TokenSecret;
 use liferaft::{
-    Events, Exclusion, Handle, Invitation, Kv, KvHandle, MemberStatus, OnExpiry, OutboxConfig,
-    ParseIdError, ServerId, StopReason, Terms,
+    Events, Exclusion, Handle, Invitation, MemberStatus, OnExpiry, OutboxConfig, ParseIdError,
+    ServerId, StopReason, Terms,
 };
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -19,13 +19,12 @@ use wasm_bindgen_futures::spawn_local;
 
 use crate::command::{command, keys, query};
 use crate::error::Fault;
-use crate::machine::JsMachine;
+use crate::machine::{Machine, answer_of, command_of, found, query_of, reply_of};
 use crate::options::Options;
 use crate::outbox::RawOutbox;
 use crate::plain::{array, bytes, list, object, promise, whole};
 use crate::reach::Reach;
-use crate::running::{Running, Timeout, within};
-use crate::starting::{Replica, Started, started};
+use crate::starting::{Started, started};
 use crate::status::{StatusFeed, id_of, of_happening, of_members, of_status};
 use crate::storage::Kept;
 use crate::watch::RawWatch;
@@ -37,13 +36,17 @@ const INVITATION_USES: u32 = 64;
 /// For how long an invitation is good, unless the page says otherwise.
 const INVITATION_VALID_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// The deadline of a call; the member's own, if there is none.
+type Timeout = Option<Duration>;
+
 /// A member of a cluster.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct RawNode(Rc<Node>);
 
 struct Node {
-    replica: Replica,
+    member: Handle<Machine>,
+    has_machine: bool,
     reach: Reach,
     kept: Kept,
     /// By what its invitations let in.
@@ -54,7 +57,7 @@ struct Node {
 
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Node").field(&self.member().id()).finish()
+        f.debug_tuple("Node").field(&self.member.id()).finish()
     }
 }
 
@@ -88,7 +91,7 @@ impl RawNode {
             ("damaged", list(damaged.map(JsValue::from))),
             ("why", node.kept.why.clone().into()),
         ]);
-        let member = node.member();
+        let member = &node.member;
         object(&[
             ("id", id_of(member.id())),
             ("cluster", format!("{:?}", member.cluster()).into()),
@@ -118,7 +121,7 @@ impl RawNode {
             query.check()?;
             let kv = within(node.kv()?, timeout);
             let local = match age_max {
-                None => return reply::of_read(kv.read(query).await?, None),
+                None => return reply::of_read(found(kv.read(query).await?)?, None),
                 Some(f64::INFINITY) => kv.read_local(query).await?,
                 Some(age_max) => {
                     let age_max = Duration::try_from_secs_f64(age_max / 1000.0);
@@ -126,7 +129,7 @@ impl RawNode {
                     kv.read_local_within(query, age_max).await?
                 }
             };
-            reply::of_read(local.answer, local.age)
+            reply::of_read(found(local.answer)?, local.age)
         })
     }
 
@@ -135,8 +138,8 @@ impl RawNode {
     /// # Errors
     /// When the member has a machine.
     pub fn watch(&self, asked: &JsValue, from: &JsValue) -> Result<RawWatch, JsValue> {
-        let kv = KvHandle::new(self.0.kv()?.clone());
-        Ok(RawWatch::new(&kv, keys(asked), whole(from)))
+        let member = self.0.kv()?.clone();
+        Ok(RawWatch::new(member, keys(asked), whole(from)))
     }
 
     /// Opens an outbox.
@@ -173,8 +176,9 @@ impl RawNode {
     pub fn propose(&self, given: &JsValue, timeout: &JsValue) -> Promise {
         let (node, command, timeout) = (Rc::clone(&self.0), bytes(given), deadline(timeout));
         promise(async move {
+            let command = command_of(command);
             let reply = within(node.machine()?, timeout).propose(command).await?;
-            Ok(array(&reply))
+            Ok(array(&reply_of(reply)?))
         })
     }
 
@@ -183,13 +187,12 @@ impl RawNode {
     pub fn query(&self, given: &JsValue, is_local: bool, timeout: &JsValue) -> Promise {
         let (node, question, timeout) = (Rc::clone(&self.0), bytes(given), deadline(timeout));
         promise(async move {
-            let machine = within(node.machine()?, timeout);
+            let (machine, question) = (within(node.machine()?, timeout), query_of(question));
             let answer = match is_local {
                 true => machine.read_local(question).await?.answer,
                 false => machine.read(question).await?,
             };
-            let answer = answer.map_err(|thrown| Fault::not_done("machine", thrown))?;
-            Ok(array(&answer))
+            Ok(array(&answer_of(answer)?))
         })
     }
 
@@ -197,7 +200,7 @@ impl RawNode {
     #[must_use]
     pub fn status(&self) -> JsValue {
         let Self(node) = self;
-        of_status(&node.member().status().borrow(), node.reach.signaling())
+        of_status(&node.member.status().borrow(), node.reach.signaling())
     }
 
     /// Waits until it stands otherwise than when this was last asked. `undefined` once it has stopped.
@@ -225,9 +228,9 @@ impl RawNode {
     /// Waits until it takes part in its cluster.
     #[must_use]
     pub fn joined(&self, timeout: &JsValue) -> Promise {
-        let joined = self.0.member().joined(deadline(timeout));
-        promise(async {
-            let role = match joined.await? {
+        let member = self.0.within(deadline(timeout));
+        promise(async move {
+            let role = match member.joined().await? {
                 Suffrage::Voter => "voter",
                 Suffrage::Learner => "learner",
             };
@@ -238,7 +241,7 @@ impl RawNode {
     /// Who is in the cluster.
     #[must_use]
     pub fn members(&self) -> JsValue {
-        let member = self.0.member();
+        let member = &self.0.member;
         of_members(member.id(), &member.status().borrow())
     }
 
@@ -248,7 +251,7 @@ impl RawNode {
         let (node, timeout) = (Rc::clone(&self.0), deadline(timeout));
         promise(async move {
             let to = to.as_deref().map(server).transpose()?;
-            Ok(id_of(node.member().transfer(to, timeout).await?))
+            Ok(id_of(node.within(timeout).transfer_leadership(to).await?))
         })
     }
 
@@ -257,7 +260,7 @@ impl RawNode {
     pub fn remove(&self, id: String, timeout: &JsValue) -> Promise {
         let (node, timeout) = (Rc::clone(&self.0), deadline(timeout));
         promise(async move {
-            node.member().remove(server(&id)?, timeout).await?;
+            node.within(timeout).remove_server(server(&id)?).await?;
             Ok(JsValue::UNDEFINED)
         })
     }
@@ -305,12 +308,11 @@ impl RawNode {
     /// Hands leadership over if it leads, and does not wait for what comes of it: its page is about to stop.
     #[wasm_bindgen(js_name = handOver)]
     pub fn hand_over(&self) {
-        let member = self.0.member();
+        let member = self.0.member.clone();
         if member.status().borrow().is_leader() {
-            let handing_over = member.transfer(None, None);
-            spawn_local(async {
+            spawn_local(async move {
                 // Whoever would be told is frozen, or gone.
-                let _untold = handing_over.await;
+                let _untold = member.transfer_leadership(None).await;
             });
         }
     }
@@ -334,7 +336,7 @@ impl RawNode {
     pub fn leave(&self, timeout: &JsValue) -> Promise {
         let (node, timeout) = (Rc::clone(&self.0), deadline(timeout));
         promise(async move {
-            node.member().leave(timeout).await?;
+            node.within(timeout).leave().await?;
             node.forget().await;
             Ok(JsValue::UNDEFINED)
         })
@@ -346,7 +348,7 @@ impl RawNode {
     pub fn after_stop(&self) -> Promise {
         let node = Rc::clone(&self.0);
         promise(async move {
-            let status = node.member().status().borrow().clone();
+            let status = node.member.status().borrow().clone();
             let reason = status.stopped.unwrap_or(StopReason::RuntimeEnded);
             if status.exclusion == Some(Exclusion::Removed) || reason == StopReason::Forgot {
                 node.forget().await;
@@ -358,9 +360,9 @@ impl RawNode {
     /// Stops.
     #[must_use]
     pub fn stop(&self) -> Promise {
-        let stopping = self.0.member().stop();
-        promise(async {
-            stopping.await;
+        let member = self.0.member.clone();
+        promise(async move {
+            member.stop().await;
             Ok(JsValue::UNDEFINED)
         })
     }
@@ -369,41 +371,43 @@ impl RawNode {
 impl Node {
     fn of(started: Started) -> Self {
         let Started {
-            replica,
+            member,
+            has_machine,
             reach,
             kept,
             token,
         } = started;
-        let member = replica.member();
         Self {
             token: RefCell::new(token),
             events: Mutex::new(member.events()),
             status: Mutex::new(StatusFeed::of(member.status())),
-            replica,
+            member,
+            has_machine,
             reach,
             kept,
         }
     }
 
-    fn member(&self) -> &dyn Running {
-        self.replica.member()
+    /// Returns its handle with this deadline for each call.
+    fn within(&self, timeout: Timeout) -> Handle<Machine> {
+        within(&self.member, timeout)
     }
 
     async fn forget(&self) {
-        self.kept.forget(self.member().id()).await;
+        self.kept.forget(self.member.id()).await;
     }
 
-    fn kv(&self) -> Result<&Handle<Kv>, Fault> {
-        match &self.replica {
-            Replica::Kv(kv) => Ok(kv),
-            Replica::Machine(_) => Err(unsupported("a member with a machine has no keys")),
+    fn kv(&self) -> Result<&Handle<Machine>, Fault> {
+        match self.has_machine {
+            false => Ok(&self.member),
+            true => Err(unsupported("a member with a machine has no keys")),
         }
     }
 
-    fn machine(&self) -> Result<&Handle<JsMachine>, Fault> {
-        match &self.replica {
-            Replica::Machine(machine) => Ok(machine),
-            Replica::Kv(_) => Err(unsupported("this member has no machine")),
+    fn machine(&self) -> Result<&Handle<Machine>, Fault> {
+        match self.has_machine {
+            true => Ok(&self.member),
+            false => Err(unsupported("this member has no machine")),
         }
     }
 
@@ -413,7 +417,7 @@ impl Node {
         valid_for: Option<Duration>,
         timeout: Timeout,
     ) -> Result<Invitation, Fault> {
-        let member = self.member();
+        let member = self.within(timeout);
         let is_default = uses.is_none() && valid_for.is_none();
         let known = self.token.borrow().clone();
         let known = known.filter(|token| is_default && is_good(token, &member.status().borrow()));
@@ -423,7 +427,7 @@ impl Node {
         let terms = Terms::membership()
             .with_uses(uses.unwrap_or(INVITATION_USES))
             .with_valid_for(valid_for.unwrap_or(INVITATION_VALID_FOR));
-        let invitation = member.invite(terms, timeout).await?;
+        let invitation = member.invite(terms).await?;
         if let Some(token) = invitation.token().filter(|_| is_default) {
             self.token.replace(Some(token.clone()));
             // The cluster knows it. Unless it is stored another one is made after a reload.
@@ -446,6 +450,10 @@ fn of_invitation(invitation: &Invitation, page: Option<&str>) -> JsValue {
     let link = page.and_then(|page| invitation.link(page).ok());
     let code = qr::of(link.as_deref().unwrap_or(&text));
     object(&[("text", text.into()), ("link", link.into()), ("qr", code)])
+}
+
+fn within(member: &Handle<Machine>, timeout: Timeout) -> Handle<Machine> {
+    timeout.map_or_else(|| member.clone(), |timeout| member.within(timeout))
 }
 
 fn deadline(timeout: &JsValue) -> Timeout {

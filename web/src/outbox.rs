@@ -4,14 +4,15 @@ use std::rc::Rc;
 
 use futures::lock::Mutex;
 use js_sys::Promise;
+use liferaft::Outbox;
 use liferaft::driver::{OutboxState, OutboxStatus, PendingCommand, PendingState};
-use liferaft::{Kv, Outbox};
 use tokio::sync::watch::Receiver;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::command::command;
 use crate::error::Fault;
+use crate::machine::Machine;
 use crate::plain::{list, number, object, promise, whole};
 use crate::reply::{milliseconds, of_command, of_write};
 
@@ -19,12 +20,12 @@ use crate::reply::{milliseconds, of_command, of_write};
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct RawOutbox {
-    outbox: Rc<Outbox<Kv>>,
+    outbox: Rc<Outbox<Machine>>,
     status: Rc<Mutex<Receiver<OutboxStatus>>>,
 }
 
 impl RawOutbox {
-    pub(crate) fn new(outbox: Outbox<Kv>) -> Self {
+    pub(crate) fn new(outbox: Outbox<Machine>) -> Self {
         Self {
             status: Rc::new(Mutex::new(outbox.status())),
             outbox: Rc::new(outbox),

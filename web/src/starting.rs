@@ -2,39 +2,24 @@
 
 use liferaft::transport::token::TokenSecret;
 use liferaft::{
-    Founding, Handle, Invitation, Kv, Member, MemberBuilder, ServerId, StateMachine, Storage,
-    StorageError,
+    Founding, Handle, Invitation, Kv, Member, MemberBuilder, ServerId, Storage, StorageError,
 };
 
 use crate::error::Fault;
-use crate::machine::JsMachine;
+use crate::machine::{Machine, PageMachine};
 use crate::options::Options;
 use crate::reach::Reach;
-use crate::running::Running;
 use crate::storage::{Kept, Opened, Wanted, in_browser, in_memory};
 
 /// A member that was started.
 pub(crate) struct Started {
-    pub(crate) replica: Replica,
+    pub(crate) member: Handle<Machine>,
+    /// Whether it has a machine of the page's, in place of keys.
+    pub(crate) has_machine: bool,
     pub(crate) reach: Reach,
     pub(crate) kept: Kept,
     /// The token by which it invites others.
     pub(crate) token: Option<TokenSecret>,
-}
-
-/// A member, by what it replicates.
-pub(crate) enum Replica {
-    Kv(Handle<Kv>),
-    Machine(Handle<JsMachine>),
-}
-
-impl Replica {
-    pub(crate) fn member(&self) -> &dyn Running {
-        match self {
-            Self::Kv(member) => member,
-            Self::Machine(member) => member,
-        }
-    }
 }
 
 /// Starts a member. `None` if it was to go on as a stored server, and there is none.
@@ -86,34 +71,29 @@ async fn started_over<S: Storage>(
     let (endpoint, reach) = Reach::make(options, rooms, &identity, kind).await;
     // Others may come by what it came by.
     let came_by = invitation.as_ref().and_then(Invitation::token).cloned();
-    let replica = match options.machine() {
-        None => {
-            let builder = Member::builder(Kv::new(), endpoint, storage).addresses(addresses);
-            Replica::Kv(prepared(builder, options, invitation)?.start().await?)
-        }
-        Some(machine) => {
-            let machine = JsMachine::of(machine);
-            let builder = Member::builder(machine, endpoint, storage).addresses(addresses);
-            Replica::Machine(prepared(builder, options, invitation)?.start().await?)
-        }
-    };
+    let machine = options.machine().map(PageMachine::of);
+    let has_machine = machine.is_some();
+    let machine = machine.map_or_else(|| Machine::Kv(Kv::new()), Machine::Page);
+    let builder = Member::builder(machine, endpoint, storage).addresses(addresses);
+    let member = prepared(builder, options, invitation)?.start().await?;
     if let (None, Some(token)) = (&kept.token, &came_by) {
         // The member runs. Without it another token is made after a reload.
         let _unless_stored = kept.keep_token(token).await;
     }
     Ok(Started {
         token: kept.token.clone().or(came_by),
-        replica,
+        member,
+        has_machine,
         reach,
         kept,
     })
 }
 
-fn prepared<S: StateMachine>(
-    builder: MemberBuilder<S>,
+fn prepared(
+    builder: MemberBuilder<Machine>,
     options: &Options,
     invitation: Option<Invitation>,
-) -> Result<MemberBuilder<S>, Fault> {
+) -> Result<MemberBuilder<Machine>, Fault> {
     let config = options.config()?;
     let membership = options.membership(config.election_timeout());
     let mut builder = builder.config(config).membership(membership);
