@@ -98,6 +98,12 @@ impl<K, V> SortedMap<K, V> {
         (!self.is_empty()).then(|| self.entries.remove(0))
     }
 
+    /// Takes the entry with the lowest key out if this returns true for it.
+    pub fn pop_first_if(&mut self, takes: impl FnOnce(&K, &V) -> bool) -> Option<(K, V)> {
+        let (key, value) = self.first_key_value()?;
+        takes(key, value).then(|| self.entries.remove(0))
+    }
+
     /// Takes the entry with the highest key out.
     pub fn pop_last(&mut self) -> Option<(K, V)> {
         self.entries.pop()
@@ -165,6 +171,18 @@ impl<K: Ord, V> SortedMap<K, V> {
     {
         let place = self.place(key).ok()?;
         Some(self.entries.remove(place).1)
+    }
+
+    /// Takes the entries from a key on out.
+    #[must_use]
+    pub fn split_off<Q: Ord + ?Sized>(&mut self, from: &Q) -> Self
+    where
+        K: Borrow<Q>,
+    {
+        let place = self.place(from).unwrap_or_else(|place| place);
+        Self {
+            entries: self.entries.split_off(place),
+        }
     }
 
     /// Returns the place of a key, to be filled if it is empty.

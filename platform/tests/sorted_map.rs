@@ -12,8 +12,10 @@ enum Step {
     Remove(u8),
     Enter(u8, u16),
     PopFirst,
+    PopFirstIf(u8),
     PopLast,
     Retain(u8),
+    SplitOff(u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -23,8 +25,10 @@ fn step() -> impl Strategy<Value = Step> {
         key.clone().prop_map(Step::Remove),
         (key.clone(), any::<u16>()).prop_map(|(key, value)| Step::Enter(key, value)),
         Just(Step::PopFirst),
+        key.clone().prop_map(Step::PopFirstIf),
         Just(Step::PopLast),
-        key.prop_map(Step::Retain),
+        key.clone().prop_map(Step::Retain),
+        key.prop_map(Step::SplitOff),
     ]
 }
 
@@ -47,10 +51,19 @@ proptest! {
                     prop_assert_eq!(ours.entry(key).or_insert(value), theirs.entry(key).or_insert(value));
                 }
                 Step::PopFirst => prop_assert_eq!(ours.pop_first(), theirs.pop_first()),
+                Step::PopFirstIf(below) => {
+                    let first = theirs.first_entry().filter(|first| *first.key() < below);
+                    let first = first.map(|first| first.remove_entry());
+                    prop_assert_eq!(ours.pop_first_if(|key, _| *key < below), first);
+                }
                 Step::PopLast => prop_assert_eq!(ours.pop_last(), theirs.pop_last()),
                 Step::Retain(above) => {
                     ours.retain(|key, _| *key > above);
                     theirs.retain(|key, _| *key > above);
+                }
+                Step::SplitOff(from) => {
+                    let (later, tree) = (ours.split_off(&from), theirs.split_off(&from));
+                    prop_assert!(later.iter().eq(&tree), "{later:?} is not {tree:?}");
                 }
             }
         }

@@ -4,7 +4,6 @@
 //! a worker are not, but each one costs a message there and one back.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -13,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::{alarm, now};
+use crate::SortedMap;
 
 /// The longest wait that `setTimeout` understands, in milliseconds: it takes a signed 32-bit number.
 const TIMEOUT_MAX: u32 = i32::MAX.unsigned_abs();
@@ -28,7 +28,7 @@ type Alarm = dyn Fn(Option<u32>);
 type Key = (Duration, u64);
 
 struct Timers {
-    wakers: BTreeMap<Key, Waker>,
+    wakers: SortedMap<Key, Waker>,
     next_number: u64,
     alarm: Rc<Alarm>,
     /// When the alarm rings, if it is set. A ring that comes too early does no harm, so it is never set for later.
@@ -38,7 +38,7 @@ struct Timers {
 impl Timers {
     fn by(alarm: impl Fn(Option<u32>) + 'static) -> Self {
         Self {
-            wakers: BTreeMap::new(),
+            wakers: SortedMap::new(),
             next_number: 0,
             alarm: Rc::new(alarm),
             set_for: None,
@@ -51,7 +51,7 @@ impl Timers {
     }
 
     /// Takes whoever waits for `now` or earlier.
-    fn take_due(&mut self, now: Duration) -> BTreeMap<Key, Waker> {
+    fn take_due(&mut self, now: Duration) -> SortedMap<Key, Waker> {
         self.set_for = None;
         // No wait has this number.
         let later = self.wakers.split_off(&(now, u64::MAX));

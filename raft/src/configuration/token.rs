@@ -108,11 +108,14 @@ pub(super) struct Tokens(Vec<AccessToken>);
 impl Tokens {
     /// Takes these, the first [`TOKENS_MAX`] keys of them.
     pub(super) fn from_tokens(tokens: impl IntoIterator<Item = AccessToken>) -> Self {
-        let mut tokens: Vec<_> = tokens.into_iter().collect();
-        tokens.sort_by_key(|token| token.key);
-        tokens.dedup_by_key(|token| token.key);
-        tokens.truncate(TOKENS_MAX);
-        Self(tokens)
+        let mut sorted: Vec<AccessToken> = Vec::new();
+        for token in tokens {
+            if let Err(place) = sorted.binary_search_by_key(&token.key, |held| held.key) {
+                sorted.insert(place, token);
+                sorted.truncate(TOKENS_MAX);
+            }
+        }
+        Self(sorted)
     }
 
     pub(super) fn as_slice(&self) -> &[AccessToken] {

@@ -1,6 +1,5 @@
 //! Following a leader, or waiting for one (§3.5).
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -19,6 +18,7 @@ use crate::message::{
     AppendEntries, AppendEntriesReply, Body, Conflict, InstallSnapshot, InstallSnapshotReply,
     ReadIndexReply, ReplyWanted, SnapshotMetadata,
 };
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// How many messages that came before their predecessors are kept until those arrive.
@@ -52,7 +52,7 @@ pub(super) struct Follower {
     confirmed: Round,
     claims: Claims,
     answer: Answer,
-    early: BTreeMap<Index, (LogPosition, Vec<Entry>)>,
+    early: SortedMap<Index, (LogPosition, Vec<Entry>)>,
     receiving: Option<Receiving>,
     /// The last transfer of which nothing is needed any more, and its length: what it is was known.
     finished: Option<(u64, u64)>,
@@ -90,7 +90,7 @@ impl Follower {
             confirmed: Round::ZERO,
             claims: Claims::default(),
             answer: Answer::default(),
-            early: BTreeMap::new(),
+            early: SortedMap::new(),
             receiving: None,
             finished: None,
             reads: FollowerReads::naming_from(first_request),
@@ -366,11 +366,12 @@ impl Follower {
 
     /// Appends what came before its predecessors, as far as those have arrived.
     fn accept_early(&mut self, common: &mut Common, from: ServerId) {
-        while let Some(entry) = self.early.first_entry() {
-            if *entry.key() > common.log.last_index() {
+        while !self.early.is_empty() {
+            let last = common.log.last_index();
+            let Some((_, (prev, entries))) = self.early.pop_first_if(|prev, _| *prev <= last)
+            else {
                 return;
-            }
-            let (prev, entries) = entry.remove();
+            };
             if !common.log.matches(prev) || !self.accept(common, from, prev, entries) {
                 self.early.clear();
                 return;

@@ -3,7 +3,7 @@
 //! A promise never leaves before the write that it rests on is durable (§3.8, invariant 2 of the design). Keeping such
 //! messages here, rather than asking the driver to order its work, is what makes the outputs free of rules.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -14,6 +14,7 @@ use crate::configuration::SERVERS_MAX;
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::{Body, Message, RequestVoteReply};
+use crate::sorted::SortedMap;
 
 /// After as many bytes of entries the commit index is stored with them: a storage holds what may not be committed in
 /// memory when it recovers.
@@ -274,7 +275,7 @@ pub(super) struct Discarded {
 /// hangs is answered once.
 #[derive(Debug, Default)]
 struct Held {
-    messages: BTreeMap<(ServerId, Kind), (WriteId, Message)>,
+    messages: SortedMap<(ServerId, Kind), (WriteId, Message)>,
     released: WriteId,
 }
 

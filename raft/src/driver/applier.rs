@@ -7,7 +7,6 @@
 mod channels;
 mod restoring;
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +30,7 @@ use crate::entry::{Entry, Payload};
 use crate::ids::{Index, Term};
 use crate::panics::{caught, caught_in};
 use crate::sessions::{CommandHeader, Envelope, Joined, Joining, Outcome, Sessions};
+use crate::sorted::SortedMap;
 use crate::state_machine::{ApplyContext, Capture, StateMachine};
 use crate::storage::{SnapshotLane, StorageError};
 use crate::time::{ClusterTime, Instant};
@@ -52,7 +52,7 @@ pub(super) struct Applier<S: StateMachine> {
     /// later registration of this run takes its place: what opens under an earlier nonce is a copy that comes late.
     own: Option<(u128, Index)>,
     /// The ordered sessions of this member, by their nonces, with their names once they are known.
-    ordered: BTreeMap<u128, Option<Index>>,
+    ordered: SortedMap<u128, Option<Index>>,
 }
 
 impl<S: StateMachine> Applier<S> {
@@ -68,7 +68,7 @@ impl<S: StateMachine> Applier<S> {
             stamp: ClusterTime::ZERO,
             nonces,
             own: None,
-            ordered: BTreeMap::new(),
+            ordered: SortedMap::new(),
         }
     }
 

@@ -1,9 +1,9 @@
 //! The batches of commands that were forwarded to the leader, and how long it usually takes to answer one.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// The most forwarded batches whose answers are waited for. Beyond that the oldest is taken to be lost.
@@ -12,7 +12,7 @@ const FORWARDS_MAX: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Forwards {
     /// The sequence numbers that each carries and when it was sent, by the number of the request.
-    open: BTreeMap<u64, (Range<u64>, Instant)>,
+    open: SortedMap<u64, (Range<u64>, Instant)>,
     /// How long the leader takes, smoothed. It answers when it has appended a batch, before that is committed.
     answer_time: Option<Duration>,
 }

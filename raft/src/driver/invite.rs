@@ -249,8 +249,9 @@ pub(super) fn chosen_addresses<'a>(
         }
     }
     chosen.truncate(INVITATION_ADDRESSES_MAX);
-    chosen.sort_by_key(Address::is_signaled);
-    chosen
+    let (late, mut sorted): (Vec<_>, Vec<_>) = chosen.into_iter().partition(Address::is_signaled);
+    sorted.extend(late);
+    sorted
 }
 
 /// Returns one that is not late and one that is by turns, for as long as there are both; then the rest.

@@ -5,7 +5,6 @@
 
 mod lane;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use self::lane::Lane;
 use super::task::Driver;
 use crate::consensus::{Proposal, ProposalId};
 use crate::ids::Index;
+use crate::sorted::SortedMap;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 
@@ -77,7 +77,7 @@ pub(super) enum LaneEvent<R> {
 /// The lanes of a member.
 #[derive(Debug)]
 pub(super) struct Lanes<R> {
-    lanes: BTreeMap<LaneId, Lane<R>>,
+    lanes: SortedMap<LaneId, Lane<R>>,
     last: u64,
     resend_after: Duration,
 }
@@ -86,7 +86,7 @@ impl<R> Lanes<R> {
     /// None yet. A command is sent again when no answer has come for `resend_after`.
     pub(super) fn new(resend_after: Duration) -> Self {
         Self {
-            lanes: BTreeMap::new(),
+            lanes: SortedMap::new(),
             last: 0,
             resend_after,
         }

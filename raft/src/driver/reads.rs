@@ -3,7 +3,6 @@
 //! All reads that arrive together are confirmed by one question to the core. A read changes nothing, so one whose
 //! confirmation fails, or takes too long, is asked again until its deadline.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::attempt::Due;
@@ -11,6 +10,7 @@ use super::error::{Busy, ReadError};
 use super::request::Read;
 use crate::consensus::{ReadId, ReadRefused};
 use crate::ids::Index;
+use crate::sorted::SortedMap;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 
@@ -20,9 +20,9 @@ pub(super) struct Reads<S: StateMachine> {
     waiting: Vec<Read<S>>,
     ask_at: Instant,
     /// Asked about, with the moment from which on the answer is taken to be lost.
-    asked: BTreeMap<ReadId, (Instant, Vec<Read<S>>)>,
+    asked: SortedMap<ReadId, (Instant, Vec<Read<S>>)>,
     /// Confirmed, to be served once this index is applied.
-    confirmed: BTreeMap<Index, Vec<Read<S>>>,
+    confirmed: SortedMap<Index, Vec<Read<S>>>,
     count: usize,
     count_max: usize,
     last_id: ReadId,
@@ -37,8 +37,8 @@ impl<S: StateMachine> Reads<S> {
         Self {
             waiting: Vec::new(),
             ask_at: Instant::ORIGIN,
-            asked: BTreeMap::new(),
-            confirmed: BTreeMap::new(),
+            asked: SortedMap::new(),
+            confirmed: SortedMap::new(),
             count: 0,
             count_max,
             last_id: ReadId(0),
@@ -138,10 +138,8 @@ impl<S: StateMachine> Reads<S> {
     /// The reads that can be served when entries are applied up to here.
     pub(super) fn take_served(&mut self, applied: Index) -> Vec<Read<S>> {
         let mut served = Vec::new();
-        while let Some(entry) = self.confirmed.first_entry()
-            && *entry.key() <= applied
-        {
-            served.append(&mut entry.remove());
+        while let Some((_, mut reads)) = self.confirmed.pop_first_if(|at, _| *at <= applied) {
+            served.append(&mut reads);
         }
         self.count -= served.len();
         served
@@ -152,10 +150,9 @@ impl<S: StateMachine> Reads<S> {
         if !self.due.begin(now) {
             return;
         }
-        while let Some(entry) = self.asked.first_entry()
-            && entry.get().0 <= now
-        {
-            self.waiting.append(&mut entry.remove().1);
+        let is_lost = |_: &ReadId, (lost_at, _): &(Instant, _)| *lost_at <= now;
+        while let Some((_, (_, mut reads))) = self.asked.pop_first_if(is_lost) {
+            self.waiting.append(&mut reads);
         }
         let due = &mut self.due;
         if let Some((lost_at, _)) = self.asked.values().next() {

@@ -5,10 +5,9 @@
 //! one of unknown outcome not by a refusal. Whoever hears that it is unknown, or refused for want of leadership, asks
 //! anew under another number.
 
-use std::collections::BTreeMap;
-
 use crate::consensus::{ChangeError, ChangeId, TransferError};
 use crate::ids::{Index, ServerId};
+use crate::sorted::SortedMap;
 use crate::wire::Content;
 
 /// The most members whose requests are remembered.
@@ -30,8 +29,8 @@ pub(super) enum Answer {
 /// The requests of others.
 #[derive(Debug)]
 pub(super) struct Served {
-    peers: BTreeMap<ServerId, Peer>,
-    changes: BTreeMap<ChangeId, (ServerId, u64)>,
+    peers: SortedMap<ServerId, Peer>,
+    changes: SortedMap<ChangeId, (ServerId, u64)>,
     last_change: u64,
 }
 
@@ -41,7 +40,7 @@ struct Peer {
     run: u64,
     /// Requests up to here are forgotten: copies of them are late, and ignored.
     forgotten: u64,
-    requests: BTreeMap<u64, Option<Answer>>,
+    requests: SortedMap<u64, Option<Answer>>,
 }
 
 /// What to do with a request.
@@ -58,8 +57,8 @@ pub(super) enum Begin {
 impl Served {
     pub(super) fn new() -> Self {
         Self {
-            peers: BTreeMap::new(),
-            changes: BTreeMap::new(),
+            peers: SortedMap::new(),
+            changes: SortedMap::new(),
             last_change: FIRST_CHANGE,
         }
     }

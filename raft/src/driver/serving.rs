@@ -15,7 +15,6 @@
 
 mod clients;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +32,7 @@ use crate::consensus::{ProposalId, ProposeRefused};
 use crate::ids::{LogPosition, ServerId};
 use crate::panics::caught;
 use crate::sessions::{Envelope, Owner, owned_registration};
+use crate::sorted::SortedMap;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{
@@ -267,10 +267,14 @@ impl<S: StateMachine> Driver<S> {
     fn view(&self) -> View {
         let (_, configuration) = self.raft.configuration();
         let leader = self.raft.leader();
-        let mut members: Vec<_> = configuration.members().collect();
         // Who leads, or may, comes first.
-        members.sort_by_key(|(id, _)| (Some(*id) != leader, !configuration.is_voter(*id)));
-        let members = members.into_iter().take(VIEW_MEMBERS_MAX);
+        let rank = |id| (Some(id) != leader, !configuration.is_voter(id));
+        let ranks = [(false, false), (false, true), (true, false), (true, true)];
+        let members = ranks.into_iter().flat_map(|wanted| {
+            let members = configuration.members();
+            members.filter(move |(id, _)| rank(*id) == wanted)
+        });
+        let members = members.take(VIEW_MEMBERS_MAX);
         View {
             term: self.raft.term(),
             leader,
@@ -472,7 +476,7 @@ fn gathered<T>(
     bytes_max: usize,
 ) -> Vec<(Ticket, Vec<T>)> {
     let mut groups: Vec<(Ticket, Vec<T>)> = Vec::new();
-    let mut open: BTreeMap<(ServerId, u64), (usize, usize)> = BTreeMap::new();
+    let mut open: SortedMap<(ServerId, u64), (usize, usize)> = SortedMap::new();
     for (ticket, bytes, answer) in answers {
         let bytes = bytes + ANSWER_OVERHEAD_BYTES;
         let group = open.entry((ticket.client, ticket.request));

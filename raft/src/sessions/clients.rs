@@ -5,20 +5,20 @@
 //! cluster let in without one share among themselves, and count as one token where all are compared.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::Order;
 use super::{CLIENT_SESSIONS_MAX, TOKEN_SESSIONS_MAX};
 use crate::configuration::TokenKey;
 use crate::ids::Index;
+use crate::sorted::{SortedMap, SortedSet};
 
 /// The sessions of clients by the tokens of their owners. They follow from the table and are no part of it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ClientSessions {
     /// Those of each token that has any, by their last use.
-    by_token: BTreeMap<Option<TokenKey>, Order<Index>>,
+    by_token: SortedMap<Option<TokenKey>, Order>,
     /// The tokens by how many they have; of equals, the one of the lowest key comes last.
-    by_count: BTreeSet<(usize, Reverse<Option<TokenKey>>)>,
+    by_count: SortedSet<(usize, Reverse<Option<TokenKey>>)>,
     count: usize,
 }
 
@@ -39,7 +39,7 @@ impl ClientSessions {
         self.by_token
             .entry(token)
             .or_default()
-            .insert(name, last_used);
+            .insert(name, last_used.0);
         self.recount(token, before);
     }
 
@@ -73,7 +73,7 @@ impl ClientSessions {
     pub(super) fn gives_way(
         &mut self,
         token: Option<TokenKey>,
-        last_used: impl FnMut(Index) -> Index,
+        mut last_used: impl FnMut(Index) -> Index,
     ) -> Option<Index> {
         let own = self.count_of(token);
         let from = if token.is_some() && own >= TOKEN_SESSIONS_MAX {
@@ -87,7 +87,10 @@ impl ClientSessions {
         } else {
             return None;
         };
-        let first = self.by_token.get_mut(&from)?.first(last_used);
+        let first = self
+            .by_token
+            .get_mut(&from)?
+            .first(|name| last_used(name).0);
         first.map(|(_, name)| name)
     }
 }

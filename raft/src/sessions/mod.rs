@@ -53,6 +53,7 @@ pub use snapshot::SessionsError;
 
 use crate::consensus::planted::{Bug, is_planted};
 use crate::ids::{Index, ServerId};
+use crate::sorted::SortedMap;
 use crate::state_machine::ApplyContext;
 use crate::time::ClusterTime;
 
@@ -133,9 +134,9 @@ pub struct Sessions<R> {
     reply_bytes: u64,
     bounds: ReplyBounds,
     /// When sessions expire. Like those below, it follows from the table.
-    expiries: Order<ClusterTime>,
+    expiries: Order,
     /// Those of members by their last use: a flood of registrations must not cost a look through all of them each.
-    of_members: Order<Index>,
+    of_members: Order,
     of_clients: ClientSessions,
 }
 
@@ -180,10 +181,10 @@ impl<R> Sessions<R> {
 
     /// Takes in a session whose nonce is known already.
     fn list(&mut self, name: Index, session: Session<R>) {
-        self.expiries.insert(name, session.expires_at());
+        self.expiries.insert(name, session.expires_at().0);
         match session.owner {
             Some(owner) => self.of_clients.insert(owner.token, name, session.last_used),
-            None => self.of_members.insert(name, session.last_used),
+            None => self.of_members.insert(name, session.last_used.0),
         }
         self.reply_bytes += session.reply_bytes();
         self.sessions.insert(name, Arc::new(session));
@@ -325,20 +326,19 @@ impl<R: Clone> Sessions<R> {
     /// Removes the sessions that have expired. To be called with the time of each entry, of whatever kind: a command or
     /// a registration does so by itself.
     pub fn advance(&mut self, time: ClusterTime) {
-        let sessions = &self.sessions;
-        let mut expired = self.expiries.due(time, |name| sessions[&name].expires_at());
-        while let Some(name) = expired {
+        let due = |expiries: &mut Order, sessions: &BTreeMap<Index, Arc<Session<R>>>| {
+            expiries.due(time.0, |name| sessions[&name].expires_at().0)
+        };
+        while let Some(name) = due(&mut self.expiries, &self.sessions) {
             self.remove(name);
-            let sessions = &self.sessions;
-            expired = self.expiries.due(time, |name| sessions[&name].expires_at());
         }
     }
 
     /// When the first session expires unless it is used. For this an entry is to be appended if none comes by itself.
     pub fn expires_at(&mut self) -> Option<ClusterTime> {
         let sessions = &self.sessions;
-        let first = self.expiries.first(|name| sessions[&name].expires_at());
-        first.map(|(time, _)| time)
+        let first = self.expiries.first(|name| sessions[&name].expires_at().0);
+        first.map(|(time, _)| ClusterTime(time))
     }
 
     /// Bounds the replies otherwise than by the constants, from here on: for simulators, whose runs are too short for
@@ -399,7 +399,7 @@ impl<R: Clone> Sessions<R> {
         let token_of = |session: &Session<R>| session.owner.map(|owner| owner.token);
         let sessions = self.sessions.iter();
         let sessions = sessions.filter(|(_, session)| session.owner.is_some() == is_owned);
-        let mut weights = BTreeMap::new();
+        let mut weights = SortedMap::new();
         for (_, session) in sessions.clone() {
             *weights.entry(token_of(session)).or_insert(0) += session.reply_bytes();
         }
@@ -431,7 +431,7 @@ impl<R: Clone> Sessions<R> {
     fn make_room_for_member(&mut self) {
         if self.of_members.len() >= SESSIONS_MAX {
             let sessions = &self.sessions;
-            let idlest = self.of_members.first(|name| sessions[&name].last_used);
+            let idlest = self.of_members.first(|name| sessions[&name].last_used.0);
             idlest.and_then(|(_, name)| self.remove(name));
         }
     }

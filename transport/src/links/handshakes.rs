@@ -1,11 +1,10 @@
 //! Keeps the handshakes that are not done, and bounds what those of unknown peers cost.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use liferaft_platform::Address;
+use liferaft_platform::{Address, SortedMap};
 
 use super::event::Route;
 use super::limits::{
@@ -26,8 +25,8 @@ const HINTED_TIME_MAX: Duration = Duration::from_secs(1);
 /// The handshakes under way, and those that were done a moment ago.
 #[derive(Debug, Default)]
 pub(super) struct Handshakes {
-    attempts: BTreeMap<u64, Attempt>,
-    numbers: BTreeMap<(Route, Index, Side), u64>,
+    attempts: SortedMap<u64, Attempt>,
+    numbers: SortedMap<(Route, Index, Side), u64>,
     /// The number of the next one: later ones have higher numbers.
     next: u64,
 }
@@ -325,7 +324,7 @@ impl Handshakes {
         if !crowd.iter().any(|(_, attempt)| leaves(attempt)) {
             return None;
         }
-        let (mut of_gates, mut of_origins) = (BTreeMap::new(), BTreeMap::new());
+        let (mut of_gates, mut of_origins) = (SortedMap::new(), SortedMap::new());
         for (_, attempt) in crowd {
             *of_gates.entry(gate(&attempt.route)).or_insert(0_usize) += 1;
             *of_origins.entry(origin(&attempt.route)).or_insert(0_usize) += 1;

@@ -1,9 +1,8 @@
 //! Keeps the links that there are: for each peer the one that is up, and one that is about to replace it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use liferaft_platform::SortedMap;
+use liferaft_platform::{SortedMap, SortedSet};
 
 use super::event::Route;
 use super::limits::HANDSHAKE_TIME_MAX;
@@ -21,7 +20,7 @@ pub(super) struct Table {
     /// Whose link has this generation, up or pending.
     generations: SortedMap<u64, ServerId>,
     /// The peers whose links may have something to send: a B-tree, as it is emptied from its beginning.
-    pub(super) dirty: BTreeSet<ServerId>,
+    pub(super) dirty: SortedSet<ServerId>,
 }
 
 #[derive(Debug, Default)]

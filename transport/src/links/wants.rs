@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use liferaft_platform::{ADDRESSES_MAX, Address, PublicKey};
+use liferaft_platform::{ADDRESSES_MAX, Address, PublicKey, SortedMap};
 use rand_chacha::ChaCha20Rng;
 
 use super::dialing::{Dialing, UPGRADE_BACK_OFF_MAX, UPGRADE_BACK_OFF_MIN};
@@ -409,17 +409,15 @@ impl Want {
         addresses: impl Iterator<Item = (Option<usize>, Address)>,
         now: Duration,
     ) -> impl Iterator<Item = u64> {
-        let mut by_carrier: Vec<(Option<usize>, Vec<Address>)> = Vec::new();
+        // Addresses that no carrier dials come first: they come to nothing at once, and are told of.
+        let mut by_carrier: SortedMap<Option<usize>, Vec<Address>> = SortedMap::new();
         for (carrier, address) in addresses {
-            match by_carrier.iter_mut().find(|(known, _)| *known == carrier) {
-                Some((_, addresses)) if addresses.contains(&address) => {}
-                Some((_, addresses)) => addresses.push(address),
-                None => by_carrier.push((carrier, vec![address])),
+            let addresses = by_carrier.entry(carrier).or_default();
+            if !addresses.contains(&address) {
+                addresses.push(address);
             }
         }
-        by_carrier.push((Some(RELAY), Vec::new()));
-        // Addresses that no carrier dials come to nothing at once, and are told of.
-        by_carrier.sort_by_key(|(carrier, _)| *carrier);
+        by_carrier.insert(Some(RELAY), Vec::new());
         let mut earlier = std::mem::take(&mut self.ways);
         for (carrier, addresses) in by_carrier {
             let known = earlier.iter().position(|way| way.carrier == carrier);

@@ -172,8 +172,11 @@ fn shortened(description: &Description, bytes_max: usize) -> Option<Description>
             .filter(|other| other.kind == candidate.kind && other.priority > candidate.priority);
         (better.count(), candidate.kind)
     };
-    let mut ranked: Vec<_> = candidates.iter().collect();
-    ranked.sort_by_key(|candidate| rank(candidate));
+    let mut ranked: Vec<&IceCandidate> = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        let place = ranked.partition_point(|before| rank(before) <= rank(candidate));
+        ranked.insert(place, candidate);
+    }
     for candidate in ranked {
         let mut longer = short.clone();
         if longer.add(candidate.clone()) && length(&longer) <= bytes_max {

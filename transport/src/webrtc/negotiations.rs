@@ -8,8 +8,10 @@
 //! never ends a connection that is open: anybody may have made it up, and links decide when the new one has proven who
 //! is there.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
+
+use liferaft_platform::{SortedMap, SortedSet};
 
 use super::by_hand::BY_HAND_MAX;
 use super::limits::WebRtcLimits;
@@ -30,10 +32,10 @@ const PROVEN_AFTER: Duration = Duration::from_secs(6);
 pub(crate) struct Negotiations {
     local: Option<ServerId>,
     limits: WebRtcLimits,
-    seats: BTreeMap<u64, Seat>,
+    seats: SortedMap<u64, Seat>,
     /// Each has one connection, or one for each end that offers it: only the peer's own leads to it.
-    sessions: BTreeMap<(ServerId, u64), Vec<u64>>,
-    deadlines: BTreeSet<(Duration, u64)>,
+    sessions: SortedMap<(ServerId, u64), Vec<u64>>,
+    deadlines: SortedSet<(Duration, u64)>,
     ended: VecDeque<(ServerId, u64)>,
     shunned: Shunned,
     outputs: VecDeque<Output>,
@@ -79,9 +81,9 @@ impl Negotiations {
         Self {
             local: None,
             limits,
-            seats: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
+            seats: SortedMap::new(),
+            sessions: SortedMap::new(),
+            deadlines: SortedSet::new(),
             ended: VecDeque::new(),
             shunned: Shunned::default(),
             outputs: VecDeque::new(),

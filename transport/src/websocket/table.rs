@@ -1,11 +1,11 @@
 //! Keeps a carrier's connections: who may have one, and how far it has come.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
 use futures::SinkExt;
 use futures::channel::mpsc;
+use liferaft_platform::SortedMap;
 
 use super::limits::WebSocketLimits;
 use super::meter::WebSocketMeter;
@@ -19,7 +19,7 @@ pub(super) struct Table {
     pub(super) meter: WebSocketMeter,
     arrivals: mpsc::Sender<CarrierEvent>,
     /// By the numbers that end their paths.
-    connections: BTreeMap<u64, Connection>,
+    connections: SortedMap<u64, Connection>,
     next: u64,
 }
 
@@ -63,7 +63,7 @@ impl Table {
             limits,
             meter: WebSocketMeter::default(),
             arrivals,
-            connections: BTreeMap::new(),
+            connections: SortedMap::new(),
             next: 0,
         }
     }

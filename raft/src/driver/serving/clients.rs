@@ -1,7 +1,7 @@
 //! Keeps account of what clients have under way: who waits for which proposal, entry or query, and how much of it there
 //! may be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
@@ -16,6 +16,7 @@ use crate::driver::error::ReadError;
 use crate::driver::request::Budget;
 use crate::entry::Entry;
 use crate::ids::{Index, ServerId, Term};
+use crate::sorted::{SortedMap, SortedSet};
 use crate::state_machine::StateMachine;
 use crate::wire::{ClientAnswer, CommandOutcome, QUERIES_MAX, QueryOutcome};
 
@@ -61,7 +62,7 @@ where
 /// The clients of this member.
 pub(in crate::driver) struct Serving<S: StateMachine> {
     pub(super) codec: Option<ClientCodec<S>>,
-    pub(super) clients: BTreeMap<ServerId, Client>,
+    pub(super) clients: SortedMap<ServerId, Client>,
     /// Commands that the core is asked to propose in this round.
     pub(super) fresh: Vec<(Ticket, Bytes)>,
     /// Those that it was asked to propose, by their numbers.
@@ -71,8 +72,8 @@ pub(in crate::driver) struct Serving<S: StateMachine> {
     pub(super) appended: BTreeMap<Index, (Term, Ticket)>,
     /// Requests of which the core has refused commands in this round, with what they are answered unless it has taken
     /// others of them.
-    pub(super) refused: BTreeMap<(ServerId, u64), ClientAnswer>,
-    pub(super) taken: BTreeSet<(ServerId, u64)>,
+    pub(super) refused: SortedMap<(ServerId, u64), ClientAnswer>,
+    pub(super) taken: SortedSet<(ServerId, u64)>,
     /// What became of commands, to be told.
     pub(super) outcomes: Vec<(Ticket, CommandOutcome)>,
     /// How many commands and queries are under way.
@@ -201,13 +202,13 @@ impl<S: StateMachine> Serving<S> {
         let (answers_entrance, answers) = mpsc::unbounded_channel();
         Self {
             codec,
-            clients: BTreeMap::new(),
+            clients: SortedMap::new(),
             fresh: Vec::new(),
             proposed: BTreeMap::new(),
             last_proposal: CLIENT,
             appended: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            taken: BTreeSet::new(),
+            refused: SortedMap::new(),
+            taken: SortedSet::new(),
             outcomes: Vec::new(),
             count: 0,
             query_count: 0,

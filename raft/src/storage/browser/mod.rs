@@ -32,7 +32,6 @@ mod tests;
 mod wasm;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -59,6 +58,7 @@ use super::{Bound, LogReader, Recovered, SnapshotLane, Storage, StorageError, Wr
 use crate::configuration::History;
 use crate::identity::Identity;
 use crate::ids::{ClusterId, ServerId};
+use crate::sorted::SortedSet;
 
 /// Storage in a browser's IndexedDB, which survives the page, the browser and the loss of power, as long as the browser
 /// keeps it: it may remove all that a site has stored when its disk is full, or when the site was not visited for a
@@ -207,7 +207,7 @@ impl BrowserStorage {
             drains: RefCell::new(drains),
             lane: RefCell::new(Lane::holding(recovered.snapshot.as_ref())),
             is_low: Arc::clone(&is_low),
-            outboxes: RefCell::new(BTreeSet::new()),
+            outboxes: RefCell::new(SortedSet::new()),
         };
         shared.look_for_room().await;
         Ok(Self {

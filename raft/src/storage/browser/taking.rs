@@ -56,7 +56,12 @@ pub(super) async fn take(
     let prefix = format!("{own}/");
     let mut names = origin.databases().await?;
     names.retain(|name| name.strip_prefix(&prefix).is_some_and(is_id));
-    names.sort_by_key(|name| Some(name) != remembered.as_ref());
+    if let Some(place) = names
+        .iter()
+        .position(|name| Some(name) == remembered.as_ref())
+    {
+        names[..=place].rotate_right(1);
+    }
     let is_lost = remembered
         .as_ref()
         .is_some_and(|name| !names.contains(name));

@@ -2,7 +2,6 @@
 //! members hold can be sent anywhere.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +18,7 @@ use super::drains::Drains;
 use super::lane::Lane;
 use super::store::Store;
 use super::table::Database;
+use crate::sorted::SortedSet;
 use crate::storage::StorageError;
 
 /// What the jobs of one storage share.
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     pub(super) lane: RefCell<Lane>,
     pub(super) is_low: Arc<AtomicBool>,
     /// The outboxes that are in use.
-    pub(super) outboxes: RefCell<BTreeSet<String>>,
+    pub(super) outboxes: RefCell<SortedSet<String>>,
 }
 
 /// From this part of its quota on a site has no room but a reserve.

@@ -251,9 +251,12 @@ fn ask(transaction: &IdbTransaction, steps: &[Step]) -> Result<(), JsValue> {
 #[async_trait(?Send)]
 impl Table for Connection {
     async fn transact(&self, steps: &[Step]) -> Result<(), Fault> {
-        let mut shelves: Vec<Shelf> = steps.iter().map(Step::shelf).collect();
-        shelves.sort_unstable();
-        shelves.dedup();
+        let mut shelves: Vec<Shelf> = Vec::new();
+        for shelf in steps.iter().map(Step::shelf) {
+            if !shelves.contains(&shelf) {
+                shelves.push(shelf);
+            }
+        }
         let transaction = self.begin(&shelves, "readwrite")?;
         if let Err(error) = ask(&transaction, steps) {
             // It has ended if that is refused.
