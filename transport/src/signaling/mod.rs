@@ -6,6 +6,7 @@
 //! doubled, changed and made up, and who is at the other end of a connection is proven on that connection.
 
 mod by_hand;
+mod json;
 mod server;
 mod signal;
 #[allow(dead_code, reason = "tabs receive no visitors")]

@@ -3,6 +3,7 @@
 //! Nothing is proven of a visitor, and nothing is kept of it but the two names by which its server and its client tell
 //! connections apart.
 
+use super::json::quoted;
 use crate::webrtc::description::{Description, IceCandidate};
 
 /// The longest name of a visitor or of its connection, in bytes: the longest id that our server gives.
@@ -103,7 +104,7 @@ impl Serialization {
                 bytes.extend(string.as_bytes());
                 (true, bytes)
             }
-            Self::Json => (true, serde_json::json!(string).to_string().into_bytes()),
+            Self::Json => (true, quoted(string).into_bytes()),
             Self::Raw => (false, string.as_bytes().to_vec()),
         }
     }

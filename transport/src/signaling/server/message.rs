@@ -7,8 +7,8 @@
 //! visitor: a client of PeerJS that has dialed this server.
 
 use liferaft_platform::SortedSet;
-use serde_json::{Value, json};
 
+use super::super::json::{Json, object, quoted};
 use super::super::{Body, Serialization, Session, Signal, Visit, VisitBody, Visitor};
 use crate::ServerId;
 use crate::webrtc::description::{Description, IceCandidate, MID};
@@ -44,11 +44,12 @@ pub(super) enum Message {
 
 /// Reads the list of those who are registered in a room: servers that are not this one. Others are left out.
 pub(super) fn read_present(text: &str, own: ServerId) -> Vec<ServerId> {
-    let listed: Vec<Value> = match text.len() {
-        0..=MESSAGE_BYTES_MAX => serde_json::from_str(text).unwrap_or_default(),
-        _ => Vec::new(),
+    let listed = match text.len() {
+        0..=MESSAGE_BYTES_MAX => Json::read(text),
+        _ => None,
     };
-    let servers = listed.iter().filter_map(|id| read_id(id.as_str()?));
+    let ids = listed.iter().flat_map(Json::texts);
+    let servers = ids.filter_map(|id| read_id(&id));
     let servers: SortedSet<_> = servers.filter(|id| *id != own).take(PRESENT_MAX).collect();
     servers.into_iter().collect()
 }
@@ -63,23 +64,23 @@ impl Message {
         if text.len() > MESSAGE_BYTES_MAX {
             return None;
         }
-        let message: Value = serde_json::from_str(text).ok()?;
-        let kind = message.get("type")?.as_str()?;
-        let payload = &message["payload"];
+        let message = Json::read(text)?;
+        let kind = &message.text("type")?[..];
+        let payload = &message.get("payload");
         match kind {
             "OPEN" => return Some(Self::Open),
             "ID-TAKEN" => return Some(Self::IdTaken),
             "ERROR" => {
-                let why = payload["msg"].as_str().unwrap_or_default();
+                let why = payload.text("msg").unwrap_or_default();
                 return Some(Self::Error(why.chars().take(200).collect()));
             }
             _ => {}
         }
-        let source = message.get("src")?.as_str()?;
+        let source = &message.text("src")?[..];
         if kind == "EXPIRE" {
             return Some(Self::Expired(read_id(source)?));
         }
-        let connection = payload["connectionId"].as_str()?;
+        let connection = &payload.text("connectionId")?[..];
         if !connection.starts_with(SESSION_MARK) {
             let visitor = Visitor::new(source, connection)?;
             let body = read_visit(kind, payload)?;
@@ -88,7 +89,7 @@ impl Message {
         let from = read_id(source)?;
         let session = read_session(connection)?;
         let sdp = || read_sdp(payload);
-        let body = match (kind, payload["liferaft"].as_str()) {
+        let body = match (kind, payload.text("liferaft").as_deref()) {
             ("OFFER", _) => Body::Offer(sdp()?),
             ("ANSWER", _) => Body::Answer(sdp()?),
             ("CANDIDATE", Some("ask")) => Body::Ask,
@@ -101,10 +102,10 @@ impl Message {
 }
 
 /// Reads what a client of PeerJS says of a connection that it offers. Those of media are none.
-fn read_visit(kind: &str, payload: &Value) -> Option<VisitBody> {
-    match (kind, payload["type"].as_str()?) {
+fn read_visit(kind: &str, payload: &Json) -> Option<VisitBody> {
+    match (kind, &payload.text("type")?[..]) {
         ("OFFER", "data") => {
-            let serialization = Serialization::of_name(payload["serialization"].as_str());
+            let serialization = Serialization::of_name(payload.text("serialization").as_deref());
             Some(VisitBody::Offer(read_sdp(payload)?, serialization))
         }
         ("CANDIDATE", "data") => Some(VisitBody::Candidate(read_candidate(payload)?)),
@@ -112,12 +113,12 @@ fn read_visit(kind: &str, payload: &Value) -> Option<VisitBody> {
     }
 }
 
-fn read_sdp(payload: &Value) -> Option<Description> {
-    Description::from_sdp(payload["sdp"]["sdp"].as_str()?).ok()
+fn read_sdp(payload: &Json) -> Option<Description> {
+    Description::from_sdp(&payload.get("sdp").text("sdp")?).ok()
 }
 
-fn read_candidate(payload: &Value) -> Option<IceCandidate> {
-    IceCandidate::from_sdp(payload["candidate"]["candidate"].as_str()?)
+fn read_candidate(payload: &Json) -> Option<IceCandidate> {
+    IceCandidate::from_sdp(&payload.get("candidate").text("candidate")?)
 }
 
 /// Writes what answers a visitor's offer; `None` if it is nothing that members say.
@@ -125,53 +126,59 @@ pub(super) fn write_answer(answer: &Visit) -> Option<String> {
     let VisitBody::Answer(description) = &answer.body else {
         return None;
     };
-    let payload = json!({
-        "type": "data",
-        "connectionId": answer.visitor.connection(),
-        "sdp": { "type": "answer", "sdp": description.to_sdp() },
-    });
-    let message = json!({ "type": "ANSWER", "dst": answer.visitor.peer(), "payload": payload });
-    Some(message.to_string())
+    let sdp = ("sdp", &write_sdp("answer", description)[..]);
+    let payload = write_payload(answer.visitor.connection(), None, Some(sdp));
+    Some(write_message("ANSWER", answer.visitor.peer(), &payload))
 }
 
 /// Writes a signal for a server.
 pub(super) fn write(to: ServerId, signal: &Signal) -> String {
     let Session { number, round } = signal.session;
-    let mut payload = json!({
-        "type": "data",
-        "connectionId": format!("{SESSION_MARK}{number:016x}_{round}"),
-    });
-    let kind = match &signal.body {
-        Body::Ask => {
-            payload["liferaft"] = json!("ask");
-            "CANDIDATE"
-        }
-        Body::Ready => {
-            payload["liferaft"] = json!("ready");
-            "CANDIDATE"
-        }
-        Body::Offer(description) => {
-            payload["sdp"] = json!({ "type": "offer", "sdp": description.to_sdp() });
-            "OFFER"
-        }
-        Body::Answer(description) => {
-            payload["sdp"] = json!({ "type": "answer", "sdp": description.to_sdp() });
-            "ANSWER"
-        }
+    let connection = format!("{SESSION_MARK}{number:016x}_{round}");
+    let (kind, candidate, field) = match &signal.body {
+        Body::Ask => ("CANDIDATE", None, Some(("liferaft", quoted("ask")))),
+        Body::Ready => ("CANDIDATE", None, Some(("liferaft", quoted("ready")))),
+        Body::Offer(offer) => ("OFFER", None, Some(("sdp", write_sdp("offer", offer)))),
+        Body::Answer(answer) => ("ANSWER", None, Some(("sdp", write_sdp("answer", answer)))),
         Body::Candidate(candidate) => {
-            let candidate = candidate.to_sdp();
-            payload["candidate"] =
-                json!({ "candidate": candidate, "sdpMid": MID, "sdpMLineIndex": 0 });
-            "CANDIDATE"
+            let candidate = object(&[
+                ("candidate", &quoted(&candidate.to_sdp())),
+                ("sdpMLineIndex", "0"),
+                ("sdpMid", &quoted(MID)),
+            ]);
+            ("CANDIDATE", Some(candidate), None)
         }
     };
-    json!({ "type": kind, "dst": write_id(to), "payload": payload }).to_string()
+    let field = field.as_ref().map(|(name, value)| (*name, &value[..]));
+    let payload = write_payload(&connection, candidate.as_deref(), field);
+    write_message(kind, &write_id(to), &payload)
 }
 
 /// Writes what a server carries back to whoever has sent it, which shows that it is there: it answers nothing else.
 pub(super) fn echo(own: ServerId) -> String {
-    let payload = json!({ "type": "data", "connectionId": "liferaft_echo", "liferaft": "echo" });
-    json!({ "type": "CANDIDATE", "dst": write_id(own), "payload": payload }).to_string()
+    let field = ("liferaft", &quoted("echo")[..]);
+    let payload = write_payload("liferaft_echo", None, Some(field));
+    write_message("CANDIDATE", &write_id(own), &payload)
+}
+
+fn write_message(kind: &str, to: &str, payload: &str) -> String {
+    let (kind, to) = (quoted(kind), quoted(to));
+    object(&[("dst", &to), ("payload", payload), ("type", &kind)])
+}
+
+fn write_payload(connection: &str, candidate: Option<&str>, field: Option<(&str, &str)>) -> String {
+    let connection = quoted(connection);
+    let candidate = candidate.map(|candidate| ("candidate", candidate));
+    let fields = candidate
+        .into_iter()
+        .chain([("connectionId", &connection[..])]);
+    let fields = fields.chain(field).chain([("type", "\"data\"")]);
+    object(&fields.collect::<Vec<_>>())
+}
+
+fn write_sdp(kind: &str, description: &Description) -> String {
+    let (sdp, kind) = (quoted(&description.to_sdp()), quoted(kind));
+    object(&[("sdp", &sdp), ("type", &kind)])
 }
 
 /// Writes a server's id as that of a peer: 32 hexadecimal digits.
@@ -199,6 +206,7 @@ fn read_session(text: &str) -> Option<Session> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::super::super::signal::tests::signals;
     use super::*;
