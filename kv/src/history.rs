@@ -10,11 +10,10 @@ mod chunk;
 
 use core::fmt;
 use core::iter::once;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use imbl::Vector;
 use serde::{Deserialize, Serialize};
 
 use self::chunk::Chunk;
@@ -28,7 +27,8 @@ use crate::snapshot;
 /// The changes of late, oldest first. A clone shares everything.
 #[derive(Clone, Default)]
 pub(crate) struct History {
-    full: Vector<Arc<Chunk>>,
+    /// Those that are full. A change copies the list if a clone shares it: a pointer for each chunk.
+    full: Arc<VecDeque<Arc<Chunk>>>,
     tail: Arc<Chunk>,
     /// The revision that may still grow.
     last: Option<Arc<Batch>>,
@@ -181,7 +181,8 @@ impl History {
 
     fn pack(&mut self, finished: &Batch) {
         if self.tail.is_full() {
-            self.full.push_back(core::mem::take(&mut self.tail));
+            let full = core::mem::take(&mut self.tail);
+            Arc::make_mut(&mut self.full).push_back(full);
         }
         Arc::make_mut(&mut self.tail).push(finished);
     }
@@ -200,8 +201,10 @@ impl History {
                 self.skipped += 1;
                 if self.skipped == front.len() {
                     self.skipped = 0;
-                    if self.full.pop_front().is_none() {
+                    if self.full.is_empty() {
                         self.tail = Arc::default();
+                    } else {
+                        Arc::make_mut(&mut self.full).pop_front();
                     }
                 }
                 (oldest.revision, oldest.changes, oldest.weight)
@@ -270,22 +273,18 @@ impl History {
         is_wanted: impl Fn(&[u8]) -> bool + Copy,
     ) -> impl Iterator<Item = Arc<Batch>> {
         let from = from.max(self.compacted.next());
-        // Counted from the end: after each entry the newest is looked for, and a history is long. An iterator of this
-        // vector cannot skip, it takes every step. The tail is empty only if all else is.
+        // Counted from the end: after each entry the newest is looked for, and a history is long. The tail is empty
+        // only if all else is.
         let newest_first = once(&self.tail).chain(self.full.iter().rev());
         let wanted = newest_first
             .take_while(|chunk| chunk.last().is_some_and(|last| last >= from))
             .count();
         let end = self.full.len();
-        let full = self
-            .full
-            .focus()
-            .narrow(end - wanted.saturating_sub(1)..end);
+        let full = self.full.range(end - wanted.saturating_sub(1)..end);
         let last = self.last.iter().filter(move |last| {
             last.revision >= from && last.changes.iter().any(|change| is_wanted(&change.key))
         });
-        full.into_iter()
-            .chain(once(&self.tail))
+        full.chain(once(&self.tail))
             .flat_map(move |chunk| chunk.since(from, is_wanted))
             .chain(last.cloned())
     }
