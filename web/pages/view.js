@@ -39,12 +39,14 @@ export function note(text) {
 
 let unread = 0;
 let listed;
+// Whether the end was seen before the first change of this frame; undefined until there is one.
+let wasAtEnd;
 
 // Shows lines that were said, each `{ place, id, name, text, at }`, behind those that are shown. Of those from
 // the place `newsFrom` on, what others have said and nobody sees is counted.
 export function append(lines, self, newsFrom) {
   const history = element('history');
-  const wasAtEnd = isAtEnd();
+  keepEnd();
   const all = document.createDocumentFragment();
   let before = history.lastElementChild;
   for (const line of lines) {
@@ -54,8 +56,7 @@ export function append(lines, self, newsFrom) {
   history.append(all);
   while (history.childElementCount > SHOWN_MAX) history.firstElementChild.remove();
   show('empty', false);
-  if (wasAtEnd) toEnd();
-  else show('latest', true);
+  if (!wasAtEnd) show('latest', true);
   if (document.hidden) count(unread + lines.filter(({ id, place }) => id !== self && place >= newsFrom).length);
 }
 
@@ -93,7 +94,7 @@ const STATES = { waiting: 'waits for the others', sent: 'is being sent', 'given-
 
 // Shows what was written here and is on its way, each `{ text, state }`.
 export function outgoing(lines) {
-  const wasAtEnd = isAtEnd();
+  keepEnd();
   element('outgoing').replaceChildren(...lines.map(({ text, state }) => {
     const item = made('li');
     item.dataset.state = state;
@@ -105,7 +106,17 @@ export function outgoing(lines) {
   const waiting = lines.filter(({ state }) => state === 'waiting' || state === 'sent').length;
   put('pending', waiting === 0 ? '' : `${waiting} pending`);
   if (lines.length > 0) show('empty', false);
-  if (wasAtEnd) toEnd();
+}
+
+// Has whoever sees the end see it after the changes of this frame. It is asked for and gone to once a frame: for each of
+// many lines alone all of them would be laid out.
+function keepEnd() {
+  if (wasAtEnd !== undefined) return;
+  wasAtEnd = isAtEnd();
+  requestAnimationFrame(() => {
+    if (wasAtEnd) toEnd();
+    wasAtEnd = undefined;
+  });
 }
 
 function isAtEnd() {
@@ -116,6 +127,7 @@ function isAtEnd() {
 export function toEnd() {
   const scroll = element('scroll');
   scroll.scrollTop = scroll.scrollHeight;
+  if (wasAtEnd === false) wasAtEnd = true;
   show('latest', false);
 }
 
@@ -217,9 +229,9 @@ export function wire() {
   element('scroll').addEventListener('scroll', () => { if (isAtEnd()) show('latest', false); });
   document.addEventListener('visibilitychange', () => { if (!document.hidden) count(0); });
   // What is at the end stays there when a keyboard takes room.
-  let wasAtEnd = true;
-  element('scroll').addEventListener('scroll', () => { wasAtEnd = isAtEnd(); });
-  new ResizeObserver(() => { if (wasAtEnd) toEnd(); }).observe(element('scroll'));
+  let sawEnd = true;
+  element('scroll').addEventListener('scroll', () => { sawEnd = isAtEnd(); });
+  new ResizeObserver(() => { if (sawEnd) toEnd(); }).observe(element('scroll'));
   element('copy').addEventListener('click', copy);
   if (navigator.share) {
     show('hand-on', true);

@@ -262,7 +262,7 @@ const shownSpread = ({ least, median, most }) => (median === undefined ? '' : `$
 function judge(about, values, target, holds) {
   const spread = spreadOf(values);
   const met = holds(spread);
-  console.log(`| ${about} | ${shownSpread(spread)} | ${target} | ${met ? 'met' : 'missed'} |`);
+  console.log(`| ${about} | ${shownSpread(spread)} | ${target} | ${target && (met ? 'met' : 'missed')} |`);
   return met;
 }
 
