@@ -17,6 +17,8 @@ export const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-f
 // How long a page is waited for to show something, and how often it is asked.
 export const SHOWN_WITHIN_MS = 30_000;
 export const POLL_MS = 50;
+// How long pages have to say what they showed.
+const PAGES_TELL_WITHIN_MS = 5_000;
 
 // Ends the test when its time is over: nothing of it waits for ever.
 export function endsWithin(milliseconds) {
@@ -163,14 +165,17 @@ export async function makeRoom(server) {
   return answer.headers.get('location').match(/^\/\?channel=([0-9a-z]{20})#firstServer$/)[1];
 }
 
+const shownOf = (parts) => parts.map(({ textContent }) => textContent.replace(/\s+/g, ' ').slice(0, 1_000)).join('\n');
+
 // Tells a story in a browser, and ends both, and what it has begun besides. Where it fails, the pages say what they
-// showed.
+// showed, and those of the chat what happened in their members.
 export async function told(browser, story, end) {
   try {
     await story();
   } catch (error) {
+    const silence = new Promise((over) => setTimeout(over, PAGES_TELL_WITHIN_MS, 'a page is silent'));
     for (const context of browser.contexts()) {
-      for (const page of context.pages()) console.error(await page.textContent('main', { timeout: 1_000 }).catch(String));
+      for (const page of context.pages()) console.error(await Promise.race([page.$$eval('main, #log > li', shownOf).catch(String), silence]));
     }
     throw error;
   } finally {
