@@ -355,13 +355,14 @@ mod tests {
         taken
     }
 
-    /// A place is held for 4 s, so that 16 of 64 are free in a second.
+    /// A place is held for 4 s, so that 16 of 64 are free in a second. `--nocapture` shows the figures.
     #[test]
     fn a_flooded_gate_lets_others_in_once_in_a_while() {
-        let mut requests = requests_at_a_flooded_gate(11);
+        let mut requests = requests_at_a_flooded_gate(31);
 
         requests.sort_unstable();
-        assert!(requests[5] <= 8 && requests[10] <= 64, "{requests:?}");
+        println!("31 newcomers have a place at these of their requests: {requests:?}");
+        assert!(requests[15] <= 8 && requests[30] <= 64, "{requests:?}");
     }
 
     #[test]

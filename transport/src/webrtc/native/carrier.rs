@@ -25,7 +25,7 @@ use super::super::limits::PACKET_BYTES_MAX;
 use super::super::meter::WebRtcMeter;
 use super::super::reached::SignalingMeter;
 use super::super::switchboard::{Guest, Switchboard, Wish};
-use super::connection::{Connection, Ending, Fate, Maker, Turn};
+use super::connection::{Connection, Delivery, Ending, Fate, Maker, Turn};
 use super::gathering::{Outlets, Place};
 use super::interfaces::source_towards;
 use super::resolving::{Resolving, resolve};
@@ -103,7 +103,7 @@ impl WebRtcCarrier {
             maker: Maker {
                 identity,
                 limits,
-                datagram_mode: config.datagram_mode,
+                delivery: Delivery::from(config.datagram_mode),
                 meter,
                 policy,
             },

@@ -15,7 +15,7 @@ use str0m::channel::{ChannelData, ChannelId};
 use str0m::net::{Protocol, Receive};
 use str0m::{Candidate, Event, Input, Output, Rtc};
 
-pub(super) use self::maker::Maker;
+pub(super) use self::maker::{Delivery, Maker};
 use self::maker::{ice, in_str0m};
 use self::visiting::Reception;
 use super::super::credentials::Credentials;

@@ -1,6 +1,7 @@
 //! Connections between two ends in memory, over a network that does what it is told to.
 
 mod bulk;
+mod lifetimes;
 mod visiting;
 
 use std::net::SocketAddr;
@@ -64,7 +65,7 @@ impl Network {
         let maker = |identity: &WebRtcIdentity| Maker {
             identity: identity.clone(),
             limits: WebRtcLimits::default(),
-            datagram_mode,
+            delivery: datagram_mode.into(),
             meter: WebRtcMeter::default(),
             policy: IceTransportPolicy::All,
         };

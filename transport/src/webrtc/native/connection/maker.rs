@@ -33,9 +33,38 @@ const SCTP_BYTES_MAX: usize = 1024 * 1024;
 pub(in super::super) struct Maker {
     pub(in super::super) identity: WebRtcIdentity,
     pub(in super::super) limits: WebRtcLimits,
-    pub(in super::super) datagram_mode: DatagramMode,
+    pub(in super::super) delivery: Delivery,
     pub(in super::super) meter: WebRtcMeter,
     pub(in super::super) policy: IceTransportPolicy,
+}
+
+/// How the channels of a link deliver what this end sends.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Delivery {
+    pub(in super::super) is_ordered: bool,
+    pub(in super::super) datagrams: Reliability,
+    pub(in super::super) bulk: Reliability,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        DatagramMode::default().into()
+    }
+}
+
+impl From<DatagramMode> for Delivery {
+    fn from(mode: DatagramMode) -> Self {
+        let given_up_after = |lifetime| Reliability::MaxPacketLifetime { lifetime };
+        Self {
+            is_ordered: mode.is_ordered,
+            datagrams: if mode.is_reliable {
+                Reliability::Reliable
+            } else {
+                given_up_after(DATAGRAM_LIFETIME_MS)
+            },
+            bulk: given_up_after(BULK_LIFETIME_MS),
+        }
+    }
 }
 
 impl Maker {
@@ -191,18 +220,9 @@ impl Maker {
                 protocol: String::new(),
             })
         };
-        let DatagramMode {
-            is_ordered,
-            is_reliable,
-        } = self.datagram_mode;
-        let given_up_after = |lifetime| Reliability::MaxPacketLifetime { lifetime };
-        let reliability = if is_reliable {
-            Reliability::Reliable
-        } else {
-            given_up_after(DATAGRAM_LIFETIME_MS)
-        };
-        let datagrams = channel(DATAGRAMS, is_ordered, reliability);
-        let bulk = channel(BULK, true, given_up_after(BULK_LIFETIME_MS));
+        let delivery = &self.delivery;
+        let datagrams = channel(DATAGRAMS, delivery.is_ordered, delivery.datagrams);
+        let bulk = channel(BULK, true, delivery.bulk);
         let channels = Use::Link { datagrams, bulk };
         self.over(path, rtc, channels, now)
     }

@@ -15,7 +15,7 @@ use rand_core::{Rng as _, SeedableRng as _};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::certificate::WebRtcIdentity;
-use super::super::connection::{Connection, Maker, Turn};
+use super::super::connection::{Connection, Delivery, Maker, Turn};
 use super::super::gathering::Place;
 use super::asker_of;
 use crate::access::{AccessTable, Role};
@@ -24,7 +24,6 @@ use crate::carrier::{
 };
 use crate::endpoint::{Endpoint, KeySigner, Signer as _};
 use crate::links::{Credentials, LinkEvent, Wanted};
-use crate::webrtc::channels::DatagramMode;
 use crate::webrtc::flow::UNACKNOWLEDGED_BYTES_MAX;
 use crate::webrtc::ice_servers::IceTransportPolicy;
 use crate::webrtc::limits::{PACKET_BYTES_MAX, WebRtcLimits};
@@ -44,7 +43,7 @@ struct Inbox {
 }
 
 /// The network between two ends.
-struct Network {
+pub(super) struct Network {
     inboxes: [Inbox; 2],
     /// How long the way from one end to the other is.
     way: Duration,
@@ -67,7 +66,7 @@ impl Network {
     }
 }
 
-type Shared = Arc<Mutex<Network>>;
+pub(super) type Shared = Arc<Mutex<Network>>;
 
 /// One end of the only connection that there is.
 struct Wire {
@@ -178,17 +177,22 @@ fn key(end: usize) -> PublicKey {
     signer(end).public_key()
 }
 
-fn id(end: usize) -> ServerId {
+pub(super) fn id(end: usize) -> ServerId {
     key(end).server_id()
-}
-
-/// Two ends that are linked, and the network between them, which has lost nothing yet.
-async fn linked(way: Duration) -> ([Endpoint; 2], Shared) {
-    linked_in_spite(way, 0, 1).await
 }
 
 /// Links both ends by a network that loses some of what is sent by an open connection.
 async fn linked_in_spite(way: Duration, lost_percent: u32, seed: u64) -> ([Endpoint; 2], Shared) {
+    linked_by(Delivery::default(), way, lost_percent, seed).await
+}
+
+/// Does so by channels that deliver in this way.
+pub(super) async fn linked_by(
+    delivery: Delivery,
+    way: Duration,
+    lost_percent: u32,
+    seed: u64,
+) -> ([Endpoint; 2], Shared) {
     let network = Arc::new(Mutex::new(Network {
         inboxes: Default::default(),
         way,
@@ -199,7 +203,7 @@ async fn linked_in_spite(way: Duration, lost_percent: u32, seed: u64) -> ([Endpo
     let maker = |end: usize| Maker {
         identity: identities[end].clone(),
         limits: WebRtcLimits::default(),
-        datagram_mode: DatagramMode::default(),
+        delivery,
         meter: WebRtcMeter::default(),
         policy: IceTransportPolicy::All,
     };
@@ -261,7 +265,7 @@ async fn linked_in_spite(way: Duration, lost_percent: u32, seed: u64) -> ([Endpo
 }
 
 /// Returns what happens next, and at which end.
-async fn next(ends: &mut [Endpoint; 2]) -> (usize, LinkEvent) {
+pub(super) async fn next(ends: &mut [Endpoint; 2]) -> (usize, LinkEvent) {
     poll_fn(|context| {
         let mut events = ends.iter_mut().enumerate();
         let event = events.find_map(|(end, endpoint)| match endpoint.poll_link_event(context) {
@@ -275,19 +279,19 @@ async fn next(ends: &mut [Endpoint; 2]) -> (usize, LinkEvent) {
 
 /// What came of heartbeats and bulk.
 #[derive(Debug, Default)]
-struct Outcome {
+pub(super) struct Outcome {
     /// How long each heartbeat that arrived was under way.
     delays: Vec<Duration>,
     /// The longest time between two that arrived.
-    gap: Duration,
+    pub(super) gap: Duration,
     /// How long the bulk took, if it has arrived.
-    bulk: Option<Duration>,
+    pub(super) bulk: Option<Duration>,
     arrived: usize,
-    downs: usize,
+    pub(super) downs: usize,
 }
 
 impl Outcome {
-    fn p99(&self) -> Duration {
+    pub(super) fn p99(&self) -> Duration {
         let mut delays = self.delays.clone();
         delays.sort_unstable();
         delays[(delays.len() - 1) * 99 / 100]
@@ -296,7 +300,19 @@ impl Outcome {
 
 /// Sends frames by the stream, and heartbeats both ways beside them, until all frames have arrived or for a time.
 async fn exchange(way: Duration, lost_percent: u32, frames: usize, time_max: Duration) -> Outcome {
-    let (mut ends, network) = linked(way).await;
+    exchange_by(Delivery::default(), way, lost_percent, frames, time_max, 1).await
+}
+
+/// Does so by channels that deliver in this way.
+pub(super) async fn exchange_by(
+    delivery: Delivery,
+    way: Duration,
+    lost_percent: u32,
+    frames: usize,
+    time_max: Duration,
+    seed: u64,
+) -> Outcome {
+    let (mut ends, network) = linked_by(delivery, way, 0, seed).await;
     network.lock().expect("nobody panics with it").lost_percent = lost_percent;
     let began = Instant::now();
     let mut ticks = tokio::time::interval(HEARTBEAT_INTERVAL);

@@ -49,7 +49,7 @@ impl Visit {
         let maker = Maker {
             identity: WebRtcIdentity::generate(),
             limits: WebRtcLimits::default(),
-            datagram_mode: DatagramMode::default(),
+            delivery: DatagramMode::default().into(),
             meter: WebRtcMeter::default(),
             policy: IceTransportPolicy::All,
         };
