@@ -99,6 +99,12 @@ pub trait StateMachine: Send + 'static {
         None
     }
 
+    /// Why this machine cannot go on, if it cannot: asked after each command and each capture of the state, which then
+    /// count for nothing. Its member stops, as after a panic, for machines in languages of which no panic is caught.
+    fn failure(&self) -> Option<String> {
+        None
+    }
+
     /// Answers a question without changing the state.
     ///
     /// If it panics, that read ends with [`ReadError::Panicked`](crate::driver::ReadError::Panicked) and the member's

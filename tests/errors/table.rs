@@ -492,6 +492,8 @@ fn causes_of_stops() -> Vec<Row> {
             reason: "why".into(),
         } => "entry 7 holds no `Seed`: why";
         "MachineFault::Panicked": panicked() => "it panicked at entry 7: why";
+        "MachineFault::Failed": MachineFault::Failed { index: Index(7), message: "why".into() }
+            => "it failed at entry 7: why";
         "MachineFault::Snapshot": MachineFault::Snapshot { through: Index(7), reason: "why".into() }
             => "no snapshot of it can be made as of entry 7: why";
         "MachineFault::Restore": MachineFault::Restore { through: Index(7), reason: "why".into() }

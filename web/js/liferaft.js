@@ -48,7 +48,6 @@ export class Liferaft extends EventTarget {
     // A module that has ended frees nothing.
     Promise.all([this.#hasStopped, this.#tellEvents()]).then(() => raw.free()).catch(() => {});
     this.#machine = machine;
-    machine?.onFailure((why) => this.#stop(why).catch(() => {}));
   }
 
   static join(invitation, options) {
@@ -143,9 +142,8 @@ export class Liferaft extends EventTarget {
 
   async propose(command, options) {
     const given = bytes(command, 'a command');
-    const reply = await this.#call(options, (raw, timeout) => raw.propose(given, timeout));
-    this.#machine?.check();
-    return new Value(reply);
+    const proposed = this.#call(options, (raw, timeout) => raw.propose(given, timeout));
+    return new Value(await proposed.catch((error) => { throw this.#machine?.error ?? error; }));
   }
 
   async query(question, options) {
@@ -217,7 +215,7 @@ export class Liferaft extends EventTarget {
       this.#status = raw.status();
       this.#members = raw.members();
       const stopped = fault(await settled(raw.afterStop()));
-      why = this.#why ?? stopped;
+      why = this.#why ?? this.#machine?.error ?? stopped;
     } catch (error) {
       // A bug has ended the module.
       why = error;

@@ -66,8 +66,7 @@ async function compile(source) {
 
 // There was a bug: the module settles no promise any more.
 function end(message) {
-  const [code, why] = message.includes('the state machine threw') ? ['machine', 'a state machine'] : ['internal', 'a bug'];
-  ended = new LiferaftError(code, `${why} has ended all members of this page: ${message}`, 'unknown');
+  ended = new LiferaftError('internal', `a bug has ended all members of this page: ${message}`, 'unknown');
   console.error(ended);
   for (const reject of [...waiting]) reject(ended);
 }

@@ -70,7 +70,7 @@ pub(crate) fn answer_of(answer: Result<Answer, String>) -> Result<Bytes, Fault> 
 }
 
 impl PageMachine {
-    /// Takes an object with the four methods.
+    /// Takes an object with the four methods, and `failure`, which tells what it has thrown.
     pub(crate) fn of(machine: JsValue) -> Self {
         MACHINES.with_borrow_mut(|machines| {
             let free = machines.iter().position(JsValue::is_undefined);
@@ -104,15 +104,17 @@ impl PageMachine {
             ("term", number(context.term.0)),
             ("timeMs", number(context.time.0)),
         ]);
-        let applied = self.bytes("apply", &[array(command), at]);
-        // Its state is not that of the others any more: nobody may see it.
-        applied.unwrap_or_else(|thrown| panic!("the state machine threw: {thrown}"))
+        // What it throws is its failure.
+        self.bytes("apply", &[array(command), at])
+            .unwrap_or_default()
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.call("failure", &[]).ok()?.as_string()
     }
 
     fn snapshot(&self) -> Vec<u8> {
-        let state = self.bytes("snapshot", &[]);
-        let state = state.unwrap_or_else(|thrown| panic!("the state machine threw: {thrown}"));
-        state.into()
+        self.bytes("snapshot", &[]).unwrap_or_default().into()
     }
 
     fn restore(&self, state: &[u8]) -> Result<(), RestoreError> {
@@ -175,6 +177,13 @@ impl StateMachine for Machine {
                 })
             }
             (Self::Page(_), _) => Err("it has no keys".to_owned()),
+        }
+    }
+
+    fn failure(&self) -> Option<String> {
+        match self {
+            Self::Kv(_) => None,
+            Self::Page(machine) => machine.failure(),
         }
     }
 

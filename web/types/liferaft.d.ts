@@ -542,8 +542,7 @@ export interface Ticket<Result> {
 
 /**
  * A state machine of your own. The same commands in the same order must give the same state and the same replies on all
- * members: no clock but `timeMs`, no randomness. A throw in `apply` stops the member, one in
- * `snapshot` ends all members of the page.
+ * members: no clock but `timeMs`, no randomness. A throw in `apply` or `snapshot` stops the member.
  */
 export interface Machine {
   apply(command: Uint8Array, context: { readonly index: number; readonly term: number; readonly timeMs: number }): Bytes;

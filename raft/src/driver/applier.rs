@@ -267,7 +267,14 @@ impl<S: StateMachine> Applier<S> {
                 let outcome = self.sessions.execute_for(owner, at, &header, || {
                     let command = codec::decode(body)
                         .map_err(|error| undecodable::<S::Command>(at.index, error.to_string()))?;
-                    Ok::<_, MachineFault>(machine.apply(at, command))
+                    let reply = machine.apply(at, command);
+                    match machine.failure() {
+                        None => Ok(reply),
+                        Some(message) => Err(MachineFault::Failed {
+                            index: at.index,
+                            message,
+                        }),
+                    }
                 })?;
                 if is_told {
                     let (index, outcome) = (at.index, outcome_to_tell(&header, &outcome));
@@ -345,6 +352,9 @@ impl<S: StateMachine> Applier<S> {
             reason: format!("it panicked: {message}"),
         };
         let pieces = caught(|| self.machine.snapshot().into_pieces()).map_err(panicked)?;
+        if let Some(reason) = self.machine.failure() {
+            return Err(MachineFault::Snapshot { through, reason });
+        }
         let joining = Joining::new(&self.sessions, pieces).at_most(bytes_max);
         platform::spawn(async move {
             let report = match caught_in(store(&*lane, joining)).await {

@@ -32,7 +32,15 @@ pub enum MachineFault {
         /// The message of the panic.
         message: String,
     },
-    /// No snapshot of it can be made: it panicked.
+    /// It [says](crate::state_machine::StateMachine::failure) that it failed at an entry.
+    #[error("it failed at entry {index}: {message}")]
+    Failed {
+        /// The entry.
+        index: Index,
+        /// What it says.
+        message: String,
+    },
+    /// No snapshot of it can be made: it panicked, or says that it failed.
     #[error("no snapshot of it can be made as of entry {through}: {reason}")]
     Snapshot {
         /// The last entry that the snapshot was to reflect.

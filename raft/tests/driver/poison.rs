@@ -332,7 +332,7 @@ async fn stop_of<S: StateMachine>(member: &Handle<S>) -> StopReason {
     stopped.unwrap().stopped.clone().unwrap()
 }
 
-/// What panics, at a command or because it is made to.
+/// What panics, or says that it failed, at a command or because it is made to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Panicky {
     Applying,
@@ -341,6 +341,7 @@ enum Panicky {
     Capturing,
     Encoding,
     Restoring,
+    Failing,
 }
 
 impl StateMachine for Panicky {
@@ -365,6 +366,10 @@ impl StateMachine for Panicky {
         None
     }
 
+    fn failure(&self) -> Option<String> {
+        (*self == Self::Failing).then(|| "one failure too many".to_owned())
+    }
+
     fn query(&self, (): ()) {}
 
     fn snapshot(&self) -> impl Capture {
@@ -384,8 +389,13 @@ impl StateMachine for Panicky {
 
 /// Why a member with this state machine has stopped after a command.
 async fn fault_of(machine: Panicky) -> MachineFault {
+    fault_after(machine, ALWAYS).await
+}
+
+async fn fault_after(machine: Panicky, snapshot_after_log_bytes: u64) -> MachineFault {
     let disk = founder().await;
-    let member = start(machine, &disk, ALWAYS).await.unwrap();
+    let started = start(machine, &disk, snapshot_after_log_bytes).await;
+    let member = started.unwrap();
     drop(member.propose(()).await);
     match stop_of(&member).await {
         StopReason::StateMachine(fault) => fault,
@@ -424,6 +434,21 @@ async fn a_panic_over_a_snapshot_stops_the_member_and_is_told() {
 
     assert_eq!(capturing, "it panicked: one capture too many");
     assert_eq!(encoding, "it panicked: one snapshot too many");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_says_it_failed_stops_its_member() {
+    let message = "one failure too many".to_owned();
+
+    let applying = fault_after(Panicky::Failing, NEVER).await;
+    let capturing = fault_after(Panicky::Failing, ALWAYS).await;
+
+    let index = Index(4);
+    assert_eq!(applying, MachineFault::Failed { index, message });
+    assert!(
+        matches!(&capturing, MachineFault::Snapshot { reason, .. } if reason == "one failure too many"),
+        "{capturing}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

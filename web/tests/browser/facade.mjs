@@ -334,6 +334,15 @@ await told(browser, async () => {
   same(machine, [['2', '5', '5', '5'], 'LiferaftError unsupported not-done', '5', 'LiferaftError machine unknown', machine[4]], 'a machine of the page applies commands, also after a restart');
   check(/^machine .*no number$/.test(machine[4]), 'one that throws stops its member alone');
 
+  const unsaved = await ada.evaluate(async () => {
+    const full = () => { throw new Error('no state'); };
+    const own = await liferaft.Liferaft.found({ storage: 'memory', machine: { apply: () => '', query: () => '', snapshot: full, restore: full } });
+    const why = new Promise((stopped) => own.addEventListener('stopped', ({ detail }) => stopped(`${detail.code} ${detail.message}`)));
+    while (await outcome(own.propose(new Uint8Array(500_000))) === 'done');
+    return why;
+  });
+  same(unsaved, 'machine the state machine threw over a snapshot: no state', 'and so does one that throws over a snapshot');
+
   const memory = await ada.evaluate(async () => {
     const own = await liferaft.Liferaft.found({ storage: 'memory' });
     await own.set('a', 'b');
