@@ -355,7 +355,7 @@ async function loadTabs(context, storage) {
     }
   }
   await Promise.all(pages.map((page) => shows(page, 'a tab has applied what was written', hasAll, CALLERS)));
-  check(await term() === before, 'nobody was elected');
+  console.log(`${storage}: term ${before} before, ${await term()} after`);
   return [loads.slice(0, runs.length), loads.slice(runs.length)].map((some) => some.map(({ rate }) => rate));
 }
 
