@@ -38,7 +38,7 @@ export class Liferaft extends EventTarget {
     this.#status = raw.status();
     const { why, damaged } = this.#facts.storage;
     if (why) this.#warnings.push(`What this member knows is lost with its page: ${why}`);
-    this.#warnings.push(...damaged.map((what) => `What this browser has stored of a server is not used: ${what}`));
+    this.#warnings.push(...damaged.map(({ id, message }) => `What this browser has stored of ${id} is not used: ${message}`));
     follow({
       away: () => this.#raw?.handOver(),
       back: () => this.#wake().catch((error) => this.#stop(error)).catch(() => {}),
@@ -62,6 +62,10 @@ export class Liferaft extends EventTarget {
   static resume(options) {
     if (typeof options?.room !== 'string') return Promise.reject(invalid('a room is named to go on in'));
     return start({ fresh: false }, options);
+  }
+
+  static forget(room, id) {
+    return settled(exported().forget(String(room), String(id)));
   }
 
   get id() { return this.#facts.id; }
@@ -143,7 +147,7 @@ export class Liferaft extends EventTarget {
   async propose(command, options) {
     const given = bytes(command, 'a command');
     const proposed = this.#call(options, (raw, timeout) => raw.propose(given, timeout));
-    return new Value(await proposed.catch((error) => { throw this.#machine?.error ?? error; }));
+    return new Value(await proposed.catch((error) => { throw (error.outcome === 'unknown' && this.#machine?.error) || error; }));
   }
 
   async query(question, options) {
@@ -208,9 +212,9 @@ export class Liferaft extends EventTarget {
       for (let next = await settled(raw.nextStatus()); next; next = await settled(raw.nextStatus())) {
         this.#status = next;
         this.dispatchEvent(new CustomEvent('status', { detail: next }));
-        const { reason, message } = next.exclusion ?? {};
+        const { reason, message, isFinal } = next.exclusion ?? {};
         // It is a member no more.
-        if (reason === 'removed') this.#stop(new LiferaftError('excluded', message, 'unknown', { reason })).catch(() => {});
+        if (isFinal) this.#stop(new LiferaftError('excluded', message, 'unknown', { reason })).catch(() => {});
       }
       this.#status = raw.status();
       this.#members = raw.members();

@@ -161,6 +161,11 @@ class Chat {
     toEnd();
   }
 
+  // The id of this member if the room has removed it.
+  removed() {
+    return this.#node.status?.exclusion?.reason === 'removed' ? this.#node.id : undefined;
+  }
+
   // Ends the member, and returns what it has not said.
   async leave() {
     const left = this.#written().map(({ text, state }) => ({ text, state: state === 'waiting' ? 'lost' : 'given-up' }));
@@ -361,8 +366,15 @@ function join(text) {
   return run(async () => Liferaft.join(text, await options()));
 }
 
-// The member that this tab was is one no more.
-const rejoin = () => run(async () => Liferaft.join(location.hash.slice(1), { ...await options(), fresh: true }));
+// The member that this tab was is one no more. Once it was removed no other tab has use for what it stored.
+function rejoin() {
+  const removed = chat?.removed();
+  return run(async () => {
+    const given = await options();
+    if (removed && given.room && !isReduced) await Liferaft.forget(given.room, removed);
+    return Liferaft.join(location.hash.slice(1), { ...given, fresh: true });
+  });
+}
 
 // Says that this tab keeps nothing, or has kept nothing.
 function forgetful(why) {

@@ -10,7 +10,7 @@ use js_sys::Promise;
 use liferaft::configuration::Suffrage;
 use liferaft::transport::token::TokenSecret;
 use liferaft::{
-    Events, Exclusion, Handle, Invitation, MemberStatus, OnExpiry, OutboxConfig, ParseIdError,
+    BrowserStorage, Events, Handle, Invitation, MemberStatus, OnExpiry, OutboxConfig, ParseIdError,
     ServerId, StopReason, Terms,
 };
 use wasm_bindgen::JsValue;
@@ -25,7 +25,7 @@ use crate::outbox::RawOutbox;
 use crate::plain::{array, bytes, list, object, promise, whole};
 use crate::reach::Reach;
 use crate::starting::{Started, started};
-use crate::status::{StatusFeed, id_of, of_happening, of_members, of_status};
+use crate::status::{StatusFeed, id_of, is_removed, of_happening, of_members, of_status};
 use crate::storage::Kept;
 use crate::watch::RawWatch;
 use crate::{qr, reply};
@@ -73,6 +73,17 @@ pub fn start(options: JsValue) -> Promise {
     })
 }
 
+/// Removes what is stored of a server of a room, for good.
+#[wasm_bindgen]
+#[must_use]
+pub fn forget(room: String, id: &str) -> Promise {
+    let server = server(id);
+    promise(async move {
+        BrowserStorage::forget(&room, server?).await?;
+        Ok(JsValue::UNDEFINED)
+    })
+}
+
 #[wasm_bindgen]
 impl RawNode {
     /// Its id, its cluster, its name and its storage.
@@ -83,12 +94,16 @@ impl RawNode {
             Some(_) => "indexeddb",
             None => "memory",
         };
-        let damaged = node.kept.damaged.iter();
+        let damaged = node
+            .kept
+            .damaged
+            .iter()
+            .map(|(id, why)| object(&[("id", id_of(*id)), ("message", why.as_str().into())]));
         let storage = object(&[
             ("kind", kind.into()),
             ("taken", node.kept.taken.into()),
             ("isKeyHidden", node.kept.is_key_hidden.into()),
-            ("damaged", list(damaged.map(JsValue::from))),
+            ("damaged", list(damaged)),
             ("why", node.kept.why.clone().into()),
         ]);
         let member = &node.member;
@@ -349,10 +364,11 @@ impl RawNode {
         let node = Rc::clone(&self.0);
         promise(async move {
             let status = node.member.status().borrow().clone();
-            let reason = status.stopped.unwrap_or(StopReason::RuntimeEnded);
-            if status.exclusion == Some(Exclusion::Removed) || reason == StopReason::Forgot {
+            let is_over = is_removed(&status) || status.stopped == Some(StopReason::Forgot);
+            if is_over {
                 node.forget().await;
             }
+            let reason = status.stopped.unwrap_or(StopReason::RuntimeEnded);
             Ok(Fault::from(&reason).into())
         })
     }

@@ -6,7 +6,7 @@ use futures::future::{Either, pending, select};
 use liferaft::consensus::RoleKind;
 use liferaft::driver::LinkStatus;
 use liferaft::transport::webrtc::{SignalingMeter, SignalingStatus};
-use liferaft::{MemberEvent, MemberStatus, Missed, ServerId};
+use liferaft::{Exclusion, MemberEvent, MemberStatus, Missed, ServerId};
 use tokio::sync::watch::Receiver;
 use wasm_bindgen::JsValue;
 
@@ -71,6 +71,7 @@ pub(crate) fn of_status(status: &MemberStatus, signaling: Option<&SignalingMeter
         object(&[
             ("reason", exclusion(&why).into()),
             ("message", why.to_string().into()),
+            ("isFinal", is_removed(&status).into()),
         ])
     });
     let counters = &status.counters;
@@ -127,6 +128,16 @@ pub(crate) fn of_status(status: &MemberStatus, signaling: Option<&SignalingMeter
             status.stopped.as_ref().map(ToString::to_string).into(),
         ),
     ])
+}
+
+/// Returns true if a member was removed for good. What others say may be of a configuration that is never committed, or
+/// that was followed by another which has the member again; what it has itself, committed, is not.
+pub(crate) fn is_removed(status: &MemberStatus) -> bool {
+    let raft = &status.raft;
+    status.exclusion == Some(Exclusion::Removed)
+        && raft.configuration_index <= raft.commit
+        && !raft.configuration.is_empty()
+        && !raft.configuration.contains(raft.id)
 }
 
 /// Tells what has happened in a member, or that some of it was missed.

@@ -25,7 +25,7 @@ pub(crate) struct Kept {
     /// True if no script can read its key.
     pub(crate) is_key_hidden: bool,
     /// Which stored servers were passed over, and why.
-    pub(crate) damaged: Vec<String>,
+    pub(crate) damaged: Vec<(ServerId, String)>,
     /// Why it is in memory although the browser would have done.
     pub(crate) why: Option<String>,
     /// The token by which it invited others before.
@@ -82,7 +82,7 @@ pub(crate) async fn in_browser(
     let kept = Kept {
         browser: Some(storage.handle()),
         damaged: damaged
-            .map(|(id, error)| format!("{id:?}: {error}"))
+            .map(|(id, error)| (*id, error.to_string()))
             .collect(),
         room,
         taken: match storage.taken() {

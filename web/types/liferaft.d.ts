@@ -166,6 +166,9 @@ export class Liferaft extends EventTarget {
   static found(options?: Options): Promise<Liferaft>;
   /** Goes on as a server of this room that is stored here and that no other tab uses; `undefined` if there is none. */
   static resume(options: Options & { room: string }): Promise<Liferaft | undefined>;
+  /** Deletes what this browser has stored of a server of a room, for good: of one that is damaged, or was removed. No page
+   * may have it. */
+  static forget(room: string, id: string): Promise<void>;
 
   readonly id: string;
   readonly cluster: string;
@@ -255,7 +258,7 @@ export interface LiferaftEvents {
   event: CustomEvent<Happening>;
   /**
    * The member has stopped, and why: `stopped` if it was asked to; `excluded` with `details.reason` `'removed'` if it was
-   * removed, and what it had stored is deleted then; `storage-full`, `storage-lost`, `storage`, `machine` or `version`.
+   * removed for good, or `storage-lost`, and what it had stored is deleted then; `storage-full`, `storage`, `machine` or `version`.
    */
   stopped: CustomEvent<LiferaftError>;
 }
@@ -267,9 +270,9 @@ export interface Storage {
   readonly taken: 'stored' | 'new' | 'new-after-loss';
   /** True if the browser keeps the key of this server, so that no script can read it. */
   readonly isKeyHidden: boolean;
-  /** The servers of the room that were passed over, as what is stored of them is damaged or of another format: their
-   * ids, and how that shows. */
-  readonly damaged: readonly string[];
+  /** The servers of the room that were passed over, as what is stored of them is damaged or of another format, and how
+   * that shows. They stay stored until they are forgotten ({@link Liferaft.forget}). */
+  readonly damaged: readonly { readonly id: string; readonly message: string }[];
   /** Why it is in memory although IndexedDB was asked for or would do. */
   readonly why?: string;
 }
@@ -310,9 +313,9 @@ export interface Status {
   readonly isStorageLow: boolean;
   /** For how long the storage has done nothing, if that is longer than normal. */
   readonly storageStalledMs?: number;
-  /** Why it takes no part, if it takes none. `'forgotten'` and `'token'` need another invitation; a member that was
-   * removed stops. */
-  readonly exclusion?: { readonly reason: ExclusionReason; readonly message: string };
+  /** Why it takes no part, if it takes none. `'forgotten'` and `'token'` need another invitation. A member that was
+   * removed stops once that is `isFinal`: when it has itself what the cluster has decided, and not the word of another. */
+  readonly exclusion?: { readonly reason: ExclusionReason; readonly message: string; readonly isFinal: boolean };
   /** What went wrong last. It may be long over. */
   readonly lastError?: string;
   /** Why it has stopped. */

@@ -190,7 +190,8 @@ impl Carried {
                 "a member has sent {udp_datagrams} datagrams of UDP and taken {packets} packets"
             ));
         }
-        (packets != packets_of_channels).then(|| {
+        // What came by a connection that was closed before it was taken is brought alone.
+        (packets > packets_of_channels).then(|| {
             format!("of the {packets} packets of a member {packets_of_channels} have come by UDP")
         })
     }
@@ -238,6 +239,7 @@ mod tests {
         };
 
         assert_eq!(carried(9, 1_000, 1_000).fault(), None);
+        assert_eq!(carried(9, 1_000, 1_001).fault(), None);
         for wrong in [carried(9, 1_000, 999), carried(0, 9, 9), carried(9, 0, 0)] {
             assert!(wrong.fault().is_some(), "{wrong:?}");
         }

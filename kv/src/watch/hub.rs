@@ -3,11 +3,10 @@
 //! Watches are found by the keys of a change: those of one key and those of a prefix by look-ups, however many there
 //! are; only ranges are compared one by one. A watch that a change does not concern costs it nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
-use liferaft_platform::{SortedMap, SortedSet};
 
 use super::mailbox::{Asked, Mailbox};
 use super::watcher::Subscription;
@@ -24,13 +23,13 @@ pub(crate) const ENTRIES_BETWEEN_MARKS: u64 = 4096;
 pub(crate) struct Hub {
     watches: BTreeMap<u64, Watched>,
     made: u64,
-    ones: BTreeMap<Bytes, SortedSet<u64>>,
-    prefixes: BTreeMap<Bytes, SortedSet<u64>>,
+    ones: BTreeMap<Bytes, BTreeSet<u64>>,
+    prefixes: BTreeMap<Bytes, BTreeSet<u64>>,
     /// How many prefixes there are of each length.
-    prefix_lengths: SortedMap<usize, usize>,
-    ranges: SortedMap<(Bytes, Option<Bytes>), SortedSet<u64>>,
+    prefix_lengths: BTreeMap<usize, usize>,
+    ranges: BTreeMap<(Bytes, Option<Bytes>), BTreeSet<u64>>,
     /// Those that begin in the future, by the last revision before.
-    later: SortedSet<(Revision, u64)>,
+    later: BTreeSet<(Revision, u64)>,
     /// The entry after which watchers were last told how far the member has come.
     marked_at: Revision,
 }
@@ -200,11 +199,7 @@ impl Hub {
                 }
             }
             Keys::Range(from, to) => {
-                let range = (from, to);
-                let group = self.ranges.get_mut(&range);
-                if group.is_some_and(|group| group.remove(&id) && group.is_empty()) {
-                    self.ranges.remove(&range);
-                }
+                remove_from(&mut self.ranges, &(from, to), id);
             }
         }
     }
@@ -238,11 +233,12 @@ impl Watched {
 }
 
 /// Removes a watch; whether it was the last of its group.
-fn remove_from(groups: &mut BTreeMap<Bytes, SortedSet<u64>>, key: &Bytes, id: u64) -> bool {
-    let is_empty = groups.get_mut(key).is_some_and(|group| {
-        group.remove(&id);
-        group.is_empty()
-    });
+fn remove_from<K: Ord>(groups: &mut BTreeMap<K, BTreeSet<u64>>, key: &K, id: u64) -> bool {
+    let Some(group) = groups.get_mut(key) else {
+        return false;
+    };
+    group.remove(&id);
+    let is_empty = group.is_empty();
     if is_empty {
         groups.remove(key);
     }

@@ -3,6 +3,7 @@
 //! All reads that arrive together are confirmed by one question to the core. A read changes nothing, so one whose
 //! confirmation fails, or takes too long, is asked again until its deadline.
 
+use std::mem;
 use std::time::Duration;
 
 use super::attempt::Due;
@@ -137,10 +138,9 @@ impl<S: StateMachine> Reads<S> {
 
     /// The reads that can be served when entries are applied up to here.
     pub(super) fn take_served(&mut self, applied: Index) -> Vec<Read<S>> {
-        let mut served = Vec::new();
-        while let Some((_, mut reads)) = self.confirmed.pop_first_if(|at, _| *at <= applied) {
-            served.append(&mut reads);
-        }
+        let later = self.confirmed.split_off(&applied.next());
+        let served = mem::replace(&mut self.confirmed, later);
+        let served: Vec<_> = served.into_values().flatten().collect();
         self.count -= served.len();
         served
     }

@@ -15,6 +15,7 @@
 
 mod clients;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +33,6 @@ use crate::consensus::{ProposalId, ProposeRefused};
 use crate::ids::{LogPosition, ServerId};
 use crate::panics::caught;
 use crate::sessions::{Envelope, Owner, owned_registration};
-use crate::sorted::SortedMap;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{
@@ -476,7 +476,7 @@ fn gathered<T>(
     bytes_max: usize,
 ) -> Vec<(Ticket, Vec<T>)> {
     let mut groups: Vec<(Ticket, Vec<T>)> = Vec::new();
-    let mut open: SortedMap<(ServerId, u64), (usize, usize)> = SortedMap::new();
+    let mut open: BTreeMap<(ServerId, u64), (usize, usize)> = BTreeMap::new();
     for (ticket, bytes, answer) in answers {
         let bytes = bytes + ANSWER_OVERHEAD_BYTES;
         let group = open.entry((ticket.client, ticket.request));

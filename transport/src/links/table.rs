@@ -19,7 +19,7 @@ pub(super) struct Table {
     slots: SortedMap<ServerId, Slot>,
     /// Whose link has this generation, up or pending.
     generations: SortedMap<u64, ServerId>,
-    /// The peers whose links may have something to send: a B-tree, as it is emptied from its beginning.
+    /// The peers whose links may have something to send.
     pub(super) dirty: SortedSet<ServerId>,
 }
 

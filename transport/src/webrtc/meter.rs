@@ -15,7 +15,7 @@ pub struct WebRtcCounters {
     pub udp_ignored: u64,
     /// Datagrams of UDP that were dropped because the system took none for too long.
     pub udp_unsent: u64,
-    /// Packets that data channels have brought, and that were handed on to links: there are no others.
+    /// Packets that data channels have brought, those that nobody waited for any more among them.
     pub packets_received: u64,
     /// Packets that were dropped because too many bytes of datagrams were under way, or, in browsers, of either channel
     /// unread.

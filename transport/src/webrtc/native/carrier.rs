@@ -596,9 +596,6 @@ impl Carrier for WebRtcCarrier {
         }
         for _ in 0..BATCH {
             if let Some(event) = self.events.pop_front() {
-                if matches!(event, CarrierEvent::Packet { .. }) {
-                    self.maker.meter.tally().packets_received.add_one();
-                }
                 return Poll::Ready(Some(event));
             }
             if let Poll::Ready(Some((number, fingerprint, resolved))) =

@@ -594,6 +594,7 @@ impl Connection {
             return turn.end(Ending::NoPacket(format!("{} bytes", data.len())));
         }
         self.is_heard = true;
+        self.meter.tally().packets_received.add_one();
         turn.events.push(CarrierEvent::Packet {
             path: self.path,
             channel,

@@ -270,9 +270,7 @@ impl Table {
             }
             CarrierEvent::Packet { packet, .. } => {
                 seat.port.on_taken(packet.len());
-                if is_news {
-                    self.meter.tally().packets_received.add_one();
-                }
+                self.meter.tally().packets_received.add_one();
             }
             CarrierEvent::Closed { .. } | CarrierEvent::Unopened { .. } => self.remove(number),
             _ => {}
