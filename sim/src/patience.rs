@@ -12,7 +12,7 @@ use crate::clock::{Nanos, SECOND};
 use crate::world::World;
 
 /// The longest that anything may take, even if it gets on.
-const MOST: Nanos = 600 * SECOND;
+const MOST: Nanos = 1_200 * SECOND;
 
 /// How long a cluster may stand still, in election timeouts.
 const STANDING_STILL_ELECTION_TIMEOUTS: Nanos = 60;
