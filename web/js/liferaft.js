@@ -25,6 +25,8 @@ export class Liferaft extends EventTarget {
   #lifecycle = new AbortController();
   // Why it was stopped, if its page did not want that.
   #why;
+  // How many calls are to end it: its storage, which is closed then, is not lost.
+  #endings = 0;
   // Those of when it stopped.
   #members = [];
   #hasStopped;
@@ -156,11 +158,18 @@ export class Liferaft extends EventTarget {
   }
 
   async leave(options) {
-    await this.#call(options, (raw, timeout) => raw.leave(timeout));
+    this.#endings += 1;
+    try {
+      await this.#call(options, (raw, timeout) => raw.leave(timeout));
+    } catch (error) {
+      this.#endings -= 1;
+      throw error;
+    }
     await this.#hasStopped;
   }
 
   async stop() {
+    this.#endings += 1;
     await this.#stop();
   }
 
@@ -194,7 +203,7 @@ export class Liferaft extends EventTarget {
 
   // Its page goes on.
   async #wake() {
-    if (!this.#raw || await settled(this.#raw.wake())) return;
+    if (!this.#raw || await settled(this.#raw.wake()) || this.#endings > 0) return;
     throw new LiferaftError('storage-lost', 'while this page was frozen, another one may have gone on as this server');
   }
 

@@ -35,6 +35,17 @@ async function open(page) {
       target.addEventListener(type, look);
       look();
     });
+    // Has the page wake again and again until a call is over.
+    globalThis.waking = async (call) => {
+      let isOver = false;
+      const over = () => { isOver = true; };
+      call.then(over, over);
+      while (!isOver) {
+        document.dispatchEvent(new Event('resume'));
+        await new Promise((later) => setTimeout(later));
+      }
+      return call;
+    };
   });
   return page;
 }
@@ -233,7 +244,8 @@ await told(browser, async () => {
   const left = await bobAgain.evaluate(async () => {
     let why;
     node.addEventListener('stopped', ({ detail }) => { why = detail.code; });
-    await node.leave({ timeoutMs: 20_000 });
+    // The word of a storage that is closed was taken for the reason.
+    await waking(node.leave({ timeoutMs: 20_000 }));
     const next = await liferaft.Liferaft.resume({ room: 'camp' });
     return [why, await outcome(node.get('lines')), next?.id ?? 'nobody'];
   });
@@ -247,6 +259,15 @@ await told(browser, async () => {
     return [left, node.status.role];
   });
   check(alone[0] === 'LiferaftError only-voter not-done', 'the last one does not leave');
+
+  const woken = await ada.evaluate(async () => {
+    const own = await liferaft.Liferaft.found({ room: 'woken' });
+    await own.joined();
+    const why = new Promise((stopped) => own.addEventListener('stopped', ({ detail }) => stopped(detail.code)));
+    await waking(own.stop());
+    return why;
+  });
+  same(woken, 'stopped', 'a page that wakes while its member stops does not say why it did');
 
   const first = await context.newPage();
   await first.goto(`${files.origin}/readme.html`);
