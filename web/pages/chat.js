@@ -16,6 +16,8 @@ import { append, drop, element, invited, note, outgoing, show, standing, tell, t
 const PART = 256;
 // Whatever failed for a reason that may pass is tried again after this time.
 const AGAIN_MS = 500;
+// How often it is looked at whether the token of the link is good still.
+const INVITED_ANEW_MS = 60_000;
 const NAME = 'liferaft/name';
 const REDUCED = 'This page came over plain HTTP, where browsers let no page keep anything safely: this tab forgets its place when it is closed or '
   + 'loaded again, and comes back as a new member. Over HTTPS, or on localhost, it keeps its place.';
@@ -280,20 +282,20 @@ class Chat {
     else if (status.isStorageLow) tell('This browser has little room left to store what is said.');
     show('again', ANEW.includes(exclusion?.reason));
     show('door', exclusion?.reason === 'token');
-    // A link has the addresses of members that are there.
-    const members = [...status.voters, ...status.learners].sort().join();
-    if (document.body.dataset.state === 'joined' && status.leader && members !== this.#invitedFor) this.#invite(members);
+    // A link has the addresses of members that are there, and a token that expires.
+    const facts = [...status.voters, ...status.learners].sort().join() + Math.floor(now() / INVITED_ANEW_MS);
+    if (document.body.dataset.state === 'joined' && status.leader && facts !== this.#invitedFor) this.#invite(facts);
   }
 
   // The invitation stays in the page's own address, so that the tab finds its cluster again when it is loaded anew.
-  async #invite(members) {
+  async #invite(facts) {
     if (this.#isInviting) return;
     this.#isInviting = true;
     try {
       const invitation = await this.#node.invite();
       invited(invitation);
       if (invitation.link) history.replaceState(null, '', invitation.link);
-      this.#invitedFor = members;
+      this.#invitedFor = facts;
     } catch (error) {
       note(`the link: ${error.message}`);
       await later(AGAIN_MS);

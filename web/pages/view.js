@@ -200,7 +200,10 @@ function statistics(values) {
 }
 
 export function invited({ text, link, qr }) {
+  show('invite', true);
   const shown = element('link');
+  // What is the same stays, so that people can select it.
+  if (shown.textContent === (link ?? text)) return;
   shown.textContent = link ?? text;
   shown.href = link ?? '';
   element('new-member').href = link ?? '';
@@ -212,7 +215,6 @@ export function invited({ text, link, qr }) {
     element('qr').append(code);
   }
   show('qr', Boolean(qr));
-  show('invite', true);
 }
 
 // Makes what works without a member work: the panel on narrow screens, the end of the history, the link.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::lock::Mutex;
 use js_sys::Promise;
-use liferaft::configuration::Suffrage;
+use liferaft::configuration::{Grants, Suffrage};
 use liferaft::transport::token::TokenSecret;
 use liferaft::{
     BrowserStorage, Events, Handle, Invitation, MemberStatus, OnExpiry, OutboxConfig, ParseIdError,
@@ -455,9 +455,11 @@ impl Node {
 
 /// Returns true if the cluster still lets somebody in by a token.
 fn is_good(token: &TokenSecret, status: &MemberStatus) -> bool {
-    let tokens = status.raft.configuration.tokens();
-    let mut known = tokens.iter().filter(|known| known.key == token.key());
-    known.any(|known| known.uses_left > 0)
+    let raft = &status.raft;
+    let known = raft
+        .configuration
+        .valid_token(token.key(), Grants::Membership, raft.last_stamp);
+    known.is_ok()
 }
 
 /// Tells an invitation: its text, a link to the page with it, and the code of the link or of the text.

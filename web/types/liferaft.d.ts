@@ -224,8 +224,9 @@ export class Liferaft extends EventTarget {
   /** Removes a member for good: it stops, what it had stored is deleted, and it comes back only as another one. */
   remove(id: string, options?: CallOptions): Promise<void>;
   /**
-   * Invites others. It is a secret: whoever has it may join, 64 members within seven days. The same token is used as
-   * long as it is known, also after a reload, unless `uses` or `validForMs` asks for another one.
+   * Invites others. It is a secret: whoever has it may join. The token by which this member came is used, as long as it
+   * has a use left and has not expired, or one that the member makes, for 64 members within seven days, and keeps, also over
+   * a reload. `uses` or `validForMs` asks for another one.
    */
   invite(options?: CallOptions & { uses?: number; validForMs?: number; page?: string }): Promise<Invitation>;
   /** Connects two tabs without a server, by texts that people carry. */

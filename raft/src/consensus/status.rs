@@ -10,6 +10,7 @@ use super::role::Role;
 use crate::configuration::Configuration;
 use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::sorted::SortedMap;
+use crate::time::ClusterTime;
 
 /// A server's view of itself and of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Status {
     pub leader: Option<ServerId>,
     /// The end of its log.
     pub last: LogPosition,
+    /// The cluster time of the last entry of its log, by which access tokens expire.
+    pub last_stamp: ClusterTime,
     /// Up to here its log is on its disk.
     pub persisted: Index,
     /// Up to here entries are committed, as far as it knows.
@@ -150,6 +153,7 @@ impl super::Raft {
             voted_for: common.voted_for,
             leader: self.leader(),
             last: common.log.last(),
+            last_stamp: common.log.last_stamp(),
             persisted: common.outbox.persisted(),
             commit: common.commit_index,
             applied: common.applied(),

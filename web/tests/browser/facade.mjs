@@ -46,6 +46,8 @@ async function open(page) {
       }
       return call;
     };
+    // A machine that tells the time of the cluster, and the entry at which it was that.
+    globalThis.clock = { apply: (_, { timeMs, index }) => `${timeMs} ${index}`, query: () => '', snapshot: () => '', restore: () => {} };
   });
   return page;
 }
@@ -268,6 +270,32 @@ await told(browser, async () => {
     return why;
   });
   same(woken, 'stopped', 'a page that wakes while its member stops does not say why it did');
+
+  // A member whose invitation was over gave it to others for ever.
+  const anew = await ada.evaluate(async () => {
+    const { Liferaft } = liferaft;
+    const founder = await Liferaft.found({ room: 'brief', machine: clock });
+    await founder.joined();
+    const brief = await founder.invite({ validForMs: 500 });
+    await founder.stop();
+    // The same server, which has the token of the invitation then.
+    globalThis.own = await Liferaft.join(brief.text, { room: 'brief', machine: clock });
+    await own.joined();
+    const now = async () => (await own.propose('')).text.split(' ').map(Number);
+    const over = (await now())[0] + 500;
+    let [time, index] = [0, 0];
+    while (time < over) [time, index] = await now();
+    await until(own, 'status', () => own.status.applied >= index);
+    const invitation = await own.invite();
+    return { text: invitation.text, isAnother: invitation.text !== brief.text, isKept: (await own.invite()).text === invitation.text };
+  });
+  same({ ...anew, text: '' }, { text: '', isAnother: true, isKept: true }, 'a member invites by another token once the one that it has has expired');
+  const late = await bobAgain.evaluate(async (text) => {
+    const own = await liferaft.Liferaft.join(text, { room: 'brief', machine: clock });
+    return own.joined({ timeoutMs: 30_000 });
+  }, anew.text);
+  same(late, 'voter', 'which lets others in');
+  await ada.evaluate(() => own.stop());
 
   const first = await context.newPage();
   await first.goto(`${files.origin}/readme.html`);
