@@ -147,13 +147,17 @@ const nameOf = (member) => plain(member.name) ?? `member ${member.id.slice(0, 6)
 export function standing(status, members, storage) {
   const leader = members.find((member) => member.id === status.leader);
   const led = status.isLeader ? 'you' : leader && nameOf(leader);
-  const people = members.length === 1 ? 'only you' : `${members.length} here`;
+  // A member that is away stays one, and is evicted later or never.
+  const away = members.filter(({ isSelf, link }) => !isSelf && !link);
+  const here = away.length === 0 ? `${members.length}` : `${members.length - away.length} of ${members.length}`;
+  const people = members.length === 1 ? 'only you' : `${here} here`;
+  const missed = away.length === 0 ? '' : away.length === 1 ? `; ${nameOf(away[0])} is not reached` : `; ${away.length} are not reached`;
   const isIn = members.some(({ isSelf }) => isSelf);
-  element('standing').textContent = !isIn ? 'not in the room' : led ? `${people}, led by ${led}` : `${people}, nobody leads`;
+  element('standing').textContent = !isIn ? 'not in the room' : `${people}, ${led ? `led by ${led}` : 'nobody leads'}${missed}`;
   element('leader').textContent = led ?? 'nobody';
   element('leader').dataset.id = status.leader ?? '';
   show('people', true);
-  element('count').textContent = members.length > 0 ? `(${members.length})` : '';
+  element('count').textContent = members.length > 0 ? `(${here})` : '';
   // What is the same stays, so that people can select it.
   const facts = JSON.stringify(members);
   if (facts !== listed) list(members);

@@ -135,8 +135,9 @@ export interface Options extends CallOptions {
   fresh?: boolean;
   /** The least time without a leader before an election. All members of a cluster should have the same. Default 1,000. */
   electionTimeoutMs?: number;
-  /** Who is a voter and when a silent member is evicted. `'laboratory'` evicts within an election timeout, for
-   * measurements: a tab that is reloaded may come too late. */
+  /** Who is a voter, and when a silent member is evicted: after `evictAfterMs`, by default 10,000, while more than
+   * `votersMin` vote, by default 3. `'laboratory'` evicts within an election timeout, down to two voters, for measurements: a
+   * tab that is reloaded may come too late. */
   membership?: { evictAfterMs?: number; votersMin?: number; voters?: number } | 'laboratory';
   /** A state machine of your own, in place of keys and values. All members of a cluster must have the same. */
   machine?: Machine;

@@ -6,7 +6,7 @@
 //
 // with the program, which was built with the pages, the browser, and the folder of node_modules.
 import { check, endsWithin, launch, shows, tab, told } from './kit.mjs';
-import { hasLine, hasMembers, sayLine, serveChat } from './chat.mjs';
+import { hasLine, hasMembers, says, sayLine, serveChat } from './chat.mjs';
 
 const [program, chromium, modules] = process.argv.slice(2);
 const end = endsWithin(120_000);
@@ -31,7 +31,10 @@ await told(browser, async () => {
   const ids = await Promise.all(others.map((page) => page.evaluate(ownId)));
 
   const addresses = others.map((page) => page.url());
-  for (const page of others) await page.close();
+  await others[1].close();
+  await shows(ada, 'one of three is not reached', says, { id: 'standing', words: '2 of 3 here' });
+  await others[0].close();
+  await shows(ada, 'the others are not counted as there', says, { id: 'standing', words: '1 of 3 here, nobody leads; 2 are not reached' });
   for (const line of LINES) await sayLine(ada, line);
   await shows(ada, 'lines are pending', hasPending, LINES);
   check(!(await ada.evaluate(history)).includes(LINES[0]), 'and not said');
