@@ -20,6 +20,9 @@ const browser = await launch(modules, chromium);
 const context = await browser.newContext();
 const same = (found, wanted, what) => check(JSON.stringify(found) === JSON.stringify(wanted), `${what}: ${JSON.stringify(found)}`);
 
+// More than its README's page reads at a time.
+const MANY_NOTES = Array.from({ length: 150 }, (_, index) => `note ${index}`);
+
 // A page with the package as `liferaft`, and what the others of this test do in it.
 async function open(page) {
   page ??= await context.newPage();
@@ -307,7 +310,25 @@ await told(browser, async () => {
   await second.press('#note', 'Enter');
   await first.waitForFunction(() => document.querySelector('#notes li')?.textContent === '<b>milk</b>');
   check(true, 'the page in the package\'s README works as it stands');
+  const third = await context.newPage();
+  await third.goto(`${files.origin}/readme.html`);
+  await third.waitForFunction(() => document.querySelector('#notes li')?.textContent === '<b>milk</b>');
+  await third.waitForFunction(() => document.querySelector('#link').href !== '');
+  check(true, 'a tab at its address is in the same room');
+  await third.evaluate((notes) => {
+    for (const note of notes) { document.querySelector('#note').value = note; document.querySelector('#add').requestSubmit(); }
+  }, MANY_NOTES);
+  const hasAll = (count) => document.querySelectorAll('#notes li').length === count;
+  await Promise.all([first, second, third].map((page) => page.waitForFunction(hasAll, 1 + MANY_NOTES.length)));
   await Promise.all([first.close(), second.close()]);
+  await third.reload();
+  await third.waitForFunction(hasAll, 1 + MANY_NOTES.length);
+  check(await third.evaluate(() => document.querySelector('#link').href === ''), 'alone it shows all notes, and has no link');
+  const fourth = await context.newPage();
+  await fourth.goto(`${files.origin}/readme.html`);
+  await Promise.all([third, fourth].map((page) => page.waitForFunction(() => document.querySelector('#link').href !== '')));
+  check(true, 'with another one it goes on');
+  await Promise.all([third.close(), fourth.close()]);
 
   const robbed = await ada.evaluate(async () => {
     const own = await liferaft.Liferaft.found({ room: 'robbed', signaling: 'ws://127.0.0.1:9/room' });
