@@ -35,7 +35,7 @@ async function load(page, go) {
     await module.default('/wasm-bindgen-test_bg.wasm');
     window.take = async (room) => {
       window.probe = await module.Probe.open(room);
-      return { id: probe.id, taken: probe.taken, last: probe.last };
+      return { id: probe.id, taken: probe.taken, damaged: probe.damaged, last: probe.last };
     };
   });
 }
@@ -193,6 +193,18 @@ try {
       };
     }), name('hangs', id));
     begins(await refused(tab, 'hangs'), 'Unavailable', 'open');
+  });
+
+  await runs('a database of a later version is passed over, and stays', async (context) => {
+    const tab = await page(context);
+    const later = name('later', 'f'.repeat(32));
+    await tab.evaluate((name) => new Promise((made) => {
+      indexedDB.open(name, 2).onsuccess = ({ target }) => { target.result.close(); made(); };
+    }), later);
+    const { taken, damaged } = await take(tab, 'later');
+    check(taken === 'New' && /Unsupported .*format: 2 /.test(damaged), `another server is made: ${taken} ${damaged}`);
+    const stays = await tab.evaluate(async (name) => (await indexedDB.databases()).some((it) => it.name === name), later);
+    check(stays, 'the database is there');
   });
 
   await runs('how long writes take', async (context) => {

@@ -109,6 +109,12 @@ impl Probe {
         format!("{:?}", self.storage.taken())
     }
 
+    /// Which servers were passed over, and why.
+    #[wasm_bindgen(getter)]
+    pub fn damaged(&self) -> String {
+        format!("{:?}", self.storage.damaged())
+    }
+
     /// The index of the last entry.
     #[wasm_bindgen(getter)]
     pub fn last(&self) -> f64 {

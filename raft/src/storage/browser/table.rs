@@ -86,6 +86,8 @@ pub(super) enum Fault {
     Disconnected(String),
     /// The database was removed.
     Gone,
+    /// The database is of this version, which is a later one than ours.
+    Newer(u64),
     /// It refuses.
     Refused(String),
 }
@@ -97,6 +99,10 @@ impl Fault {
             Self::Full => StorageError::Full { action },
             Self::Gone => StorageError::Lost {
                 store: "the database of this server".to_owned(),
+            },
+            Self::Newer(format) => StorageError::Unsupported {
+                what: "database",
+                format,
             },
             Self::Disconnected(reason) | Self::Refused(reason) => StorageError::Io {
                 action,

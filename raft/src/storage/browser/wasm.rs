@@ -10,16 +10,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::channel::oneshot;
-use js_sys::Array;
-use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::JsValue;
-use wasm_bindgen_futures::{JsFuture, spawn_local};
+use wasm_bindgen_futures::spawn_local;
 use web_sys::IdbFactory;
 
 pub(super) use self::key::KeyPair;
 
 use self::database::Connection;
-use self::globals::{Databases, LockManager, global, property, told};
+use self::globals::{LockManager, global, property, told};
 use self::locks::Lock;
 use super::table::{Fault, Table};
 use super::taking::{self, Origin, take};
@@ -84,10 +82,8 @@ impl Origin for Site {
     type Lock = Lock;
 
     async fn databases(&self) -> Result<Vec<String>, StorageError> {
-        let databases: &Databases = self.factory.unchecked_ref();
-        let asked = databases.databases().map_err(|error| unavailable(&error))?;
-        let found = JsFuture::from(asked).await;
-        let found: Array = found.map_err(|error| unavailable(&error))?.unchecked_into();
+        let found = database::listed(&self.factory).await;
+        let found = found.map_err(|error| unavailable(&error))?;
         let names = found.iter().map(|of| property(&of, "name").as_string());
         Ok(names.flatten().collect())
     }
@@ -100,7 +96,9 @@ impl Origin for Site {
         match Connection::open(&self.factory, name, lock).await {
             Ok(connection) => Ok(Box::new(connection)),
             Err(Fault::Refused(reason) | Fault::Disconnected(reason)) => Err(because(reason)),
-            Err(fault @ (Fault::Full | Fault::Gone)) => Err(fault.during("open the store")),
+            Err(fault @ (Fault::Full | Fault::Gone | Fault::Newer(_))) => {
+                Err(fault.during("open the store"))
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{IdbDatabase, IdbFactory, IdbKeyRange, IdbOpenDbRequest, IdbRequest, IdbTransaction};
 
 use super::events::{First, Listener, on_event};
-use super::globals::{Committed, Transactions, global, object, property, told};
+use super::globals::{Committed, Databases, Transactions, global, object, property, told};
 use super::key::KeyPair;
 use super::locks::Lock;
 use crate::storage::browser::table::{Fault, Key, Room, Shelf, Step, Table};
@@ -185,6 +185,7 @@ async fn connect(factory: &IdbFactory, name: &str, makes: bool) -> Result<IdbDat
             let error = error.unwrap_or(JsValue::UNDEFINED);
             match told(&error).0.as_str() {
                 "AbortError" if !makes => Err(Fault::Gone),
+                "VersionError" => Err(Fault::Newer(version_of(factory, name).await)),
                 _ => Err(refused(&error)),
             }
         }
@@ -206,6 +207,24 @@ async fn connect(factory: &IdbFactory, name: &str, makes: bool) -> Result<IdbDat
             Err(Fault::Refused(reason.to_owned()))
         }
     }
+}
+
+/// Lists the databases of the site, each with its name and its version.
+pub(super) async fn listed(factory: &IdbFactory) -> Result<Array, JsValue> {
+    let databases: &Databases = factory.unchecked_ref();
+    let found = JsFuture::from(databases.databases()?).await?;
+    Ok(found.unchecked_into())
+}
+
+/// Returns the version of a database; zero if the browser does not say.
+async fn version_of(factory: &IdbFactory, name: &str) -> u64 {
+    let found = listed(factory).await.unwrap_or_else(|_| Array::new());
+    let is_it = |of: &JsValue| property(of, "name").as_string().as_deref() == Some(name);
+    let version = found.iter().find(is_it);
+    let version = version.and_then(|of| property(&of, "version").as_f64());
+    // It is whole.
+    let written = version.map(|version| version.to_string());
+    written.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// Makes the shelves of a database that is not there, or leaves it.
