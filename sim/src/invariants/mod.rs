@@ -38,7 +38,7 @@ use core::fmt;
 use std::collections::BTreeMap;
 
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::consensus::{Output, quorum};
+use liferaft_raft::consensus::{Output, Raft, quorum};
 use liferaft_raft::ids::{Index, ServerId};
 use liferaft_raft::time::Instant;
 
@@ -140,13 +140,28 @@ impl<'a> Turn<'a> {
         self.after().leads() && !(self.before.leads() && self.before.term == self.after().term)
     }
 
-    /// Whether a quorum of the configuration is made of servers on whose disks this holds, or did when they were lost.
+    /// Whether a quorum of the configuration is made of servers on whose disks this holds, or did when they were lost. One
+    /// that went on with a blank disk counts with what it has there now as long as its leader cannot know of that: all that
+    /// it said may have been lost until it had everything again.
     fn is_durable_on_quorum(
         &self,
         configuration: Option<&Configuration>,
         holds: impl Fn(&Durable) -> bool,
     ) -> bool {
-        let of = |voter| u8::from(held(self.members, self.lost, voter).is_some_and(&holds));
+        let oversight = self.members[self.member].raft.as_ref();
+        let oversight = oversight.and_then(Raft::oversight);
+        let unnoticed = |voter| {
+            let is_known = oversight.as_ref().is_some_and(|it| it.has_forgotten(voter));
+            let member = member_of(self.members, voter).filter(|member| member.is_blank);
+            member
+                .filter(|_| !is_known)
+                .map(|member| member.disk.durable())
+        };
+        let has = |durable: Option<&Durable>| durable.is_some_and(&holds);
+        let of = |voter| {
+            let is_held = has(held(self.members, self.lost, voter)) || has(unnoticed(voter));
+            u8::from(is_held)
+        };
         configuration.is_some_and(|configuration| quorum_by_hand(configuration, of))
     }
 }

@@ -32,11 +32,14 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
         Some(folder) => tests = tests.env(CONFORMANCE, absolute(folder.as_ref())?),
         None => checks.skip_part(format!("{CONFORMANCE} is not set: no cases of another's")),
     }
+    let turn_server = turn_server(workspace, checks)?;
+    if let Some(turn_server) = &turn_server {
+        tests = tests.env(TURN_SERVER, turn_server);
+    }
     tests.run_with_lines(|line| {
         note_ignored(line, checks);
         note_skipped(line, checks);
     })?;
-    let turn_server = turn_server(workspace, checks)?;
     for with_feature in [
         "test -p liferaft-raft --features metrics --test metrics --locked",
         "test -p liferaft-transport --features qr --test qr --locked",
