@@ -38,10 +38,16 @@ async function open(page) {
       target.addEventListener(type, look);
       look();
     });
-    // Has the page wake again and again until a call is over.
+    // Has the page wake again and again until a call is over. Locks are looked up slowly meanwhile: a storage that is
+    // closed waits for that, and answers no.
     globalThis.waking = async (call) => {
+      const { query } = LockManager.prototype;
+      LockManager.prototype.query = async function () {
+        await new Promise((later) => setTimeout(later, 50));
+        return query.call(this);
+      };
       let isOver = false;
-      const over = () => { isOver = true; };
+      const over = () => { isOver = true; LockManager.prototype.query = query; };
       call.then(over, over);
       while (!isOver) {
         document.dispatchEvent(new Event('resume'));
