@@ -38,6 +38,19 @@ await told(browser, async () => {
   for (const line of LINES) await sayLine(ada, line);
   await shows(ada, 'lines are pending', hasPending, LINES);
   check(!(await ada.evaluate(history)).includes(LINES[0]), 'and not said');
+
+  // A phone, whose keyboard comes.
+  const size = ada.viewportSize();
+  await ada.setViewportSize({ width: 360, height: 800 });
+  await ada.click('#name');
+  await ada.setViewportSize({ width: 360, height: 380 });
+  await ada.keyboard.type('!');
+  check((await ada.inputValue('#name')).includes('!'), 'a name is written where a keyboard takes the room');
+  await ada.focus('#line');
+  check(await ada.isVisible('#pending'), 'and while a line is written it is shown that others are pending');
+  check(await ada.$eval('.who', (who) => who.clientHeight < 44), 'in place of the name');
+  await ada.setViewportSize(size);
+
   await ada.reload();
   await shows(ada, 'they are pending after a reload', hasPending, LINES);
 
