@@ -30,6 +30,8 @@ const EXCLUSIONS = {
 const ANEW = ['removed', 'forgotten', 'old-boot', 'another-history'];
 const ELECTION_TIMEOUT_MIN_MS = 50;
 const ELECTION_TIMEOUT_MAX_MS = 60_000;
+// An election takes less by default: people are told that nobody leads after this time.
+const UNLED_MS = 3_000;
 const ANIMALS = ['Badger', 'Beaver', 'Crane', 'Dolphin', 'Falcon', 'Gannet', 'Heron', 'Ibex', 'Jackdaw', 'Kestrel', 'Lynx', 'Marten',
   'Narwhal', 'Osprey', 'Otter', 'Puffin', 'Raven', 'Seal', 'Tern', 'Walrus', 'Whale', 'Wren'];
 
@@ -74,6 +76,15 @@ async function options() {
   };
 }
 
+// Where a room is opened: at the signaling server, or where the page is from if the address names none.
+function newRoom() {
+  try {
+    return `${signalingServer()}/new`;
+  } catch {
+    return new URL('new', location.origin).href;
+  }
+}
+
 // Asks the server whether this visit founds.
 async function claim() {
   const channel = channelOf();
@@ -111,6 +122,11 @@ class Chat {
   #newsFrom = Infinity;
   #invitedFor;
   #isInviting = false;
+  // Runs while nobody leads, which is told when it is over.
+  #unled;
+  #isUnled = false;
+  // Why the last line was not taken, if it was not.
+  #refusal = '';
 
   // `left` is what the member that this tab was before has not said.
   constructor(node, left) {
@@ -145,22 +161,28 @@ class Chat {
         await this.#node.joined();
         this.#newsFrom = (await this.#node.readSequence(SEQUENCE, 0, 1)).count.length;
         become('joined');
-        tell('');
         for (const warning of this.#node.warnings) note(warning);
         this.#onStatus();
       } catch (error) {
         if (error.code === 'stopped') return;
-        if (!this.#node.status.exclusion) tell('It waits for the others: nobody of the room is reached yet.');
         await later(AGAIN_MS);
       }
     }
   }
 
+  // Says a line. Returns false if it is not taken: the page tells why until one is.
   say(text) {
-    const line = written({ id: this.#node.id, name: plain(element('name').value), text, at: Date.now() });
-    this.#watchOver(this.#outbox.append(SEQUENCE, line), line);
+    try {
+      const line = written({ id: this.#node.id, name: plain(element('name').value), text, at: Date.now() });
+      this.#watchOver(this.#outbox.append(SEQUENCE, line), line);
+      this.#refusal = '';
+    } catch (error) {
+      this.#refusal = `This is not sent: ${error.message}.`;
+    }
+    this.#tellWhy();
     this.#showOutgoing();
     toEnd();
+    return this.#refusal === '';
   }
 
   // The id of this member if the room has removed it.
@@ -278,13 +300,34 @@ class Chat {
     announce('status', { status });
     const { exclusion } = status;
     document.body.classList.toggle('excluded', Boolean(exclusion));
-    if (exclusion) tell(EXCLUSIONS[exclusion.reason] ?? `It takes no part: ${exclusion.message}.`);
-    else if (status.isStorageLow) tell('This browser has little room left to store what is said.');
+    if (status.leader) {
+      clearTimeout(this.#unled);
+      [this.#unled, this.#isUnled] = [undefined, false];
+    } else {
+      this.#unled ??= setTimeout(() => { this.#isUnled = true; this.#tellWhy(); }, UNLED_MS);
+    }
+    this.#tellWhy();
     show('again', ANEW.includes(exclusion?.reason));
     show('door', exclusion?.reason === 'token');
     // A link has the addresses of members that are there, and a token that expires.
     const facts = [...status.voters, ...status.learners].sort().join() + Math.floor(now() / INVITED_ANEW_MS);
     if (document.body.dataset.state === 'joined' && status.leader && facts !== this.#invitedFor) this.#invite(facts);
+  }
+
+  // Tells what keeps people from chatting, as long as it does.
+  #tellWhy() {
+    const { exclusion, links, isStorageLow } = this.#node.status;
+    const { state } = document.body.dataset;
+    if (state === 'stopped') return;
+    const isMember = this.#node.members().some(({ isSelf }) => isSelf);
+    const isAlone = this.#isUnled && links.length === 0;
+    show('alone', isAlone && !exclusion);
+    if (exclusion) tell(EXCLUSIONS[exclusion.reason] ?? `It takes no part: ${exclusion.message}.`);
+    else if (isAlone) tell('Nobody else of this room is reached. What you write is sent when others are back.');
+    else if (this.#isUnled && isMember) tell('Too few of this room are here. What you write is sent when more are back.');
+    else if (this.#refusal) tell(this.#refusal);
+    else if (state === 'waiting') tell('It waits for the others.');
+    else tell(isStorageLow ? 'This browser has little room left to store what is said.' : '');
   }
 
   // The invitation stays in the page's own address, so that the tab finds its cluster again when it is loaded anew.
@@ -306,8 +349,9 @@ class Chat {
 
   #onStopped(why) {
     become('stopped');
+    clearTimeout(this.#unled);
     for (const id of ['line', 'send']) element(id).disabled = true;
-    show('invite', false);
+    for (const id of ['invite', 'alone']) show(id, false);
     if (why.code === 'excluded') tell(EXCLUSIONS[why.details.reason]);
     else tell(`It has stopped: ${why.message}. Load the page again to go on.`);
   }
@@ -327,7 +371,7 @@ async function run(entering) {
 }
 
 async function enterAs(entering) {
-  for (const id of ['door', 'again', 'reduced']) show(id, false);
+  for (const id of ['door', 'again', 'alone', 'reduced']) show(id, false);
   // The words of the member that this tab was stay to read.
   const left = await chat?.leave() ?? [];
   chat = undefined;
@@ -344,7 +388,6 @@ async function enterAs(entering) {
   if (!node) return ask('This browser has no place in this room: ask somebody who is in it for the link.');
   chat = new Chat(node, left);
   drop();
-  tell('It waits for the others.');
   chat.run().catch((error) => tell(error.message));
   return undefined;
 }
@@ -354,7 +397,6 @@ function ask(why) {
   become('stopped');
   tell(why);
   show('door', true);
-  element('new-room').href = new URL('new', location.origin).href;
   element('invitation').focus({ preventScroll: true });
 }
 
@@ -413,6 +455,7 @@ async function begin() {
 }
 
 wire();
+for (const link of document.querySelectorAll('.new-room')) link.href = newRoom();
 element('name').value = knownName();
 element('name').addEventListener('change', () => {
   const name = plain(element('name').value);
@@ -427,13 +470,7 @@ element('name').addEventListener('keydown', (event) => {
 element('say').addEventListener('submit', (event) => {
   event.preventDefault();
   const { value } = element('line');
-  if (!chat || value.trim() === '') return;
-  try {
-    chat.say(value);
-    element('line').value = '';
-  } catch (error) {
-    tell(error.message);
-  }
+  if (chat && value.trim() !== '' && chat.say(value)) element('line').value = '';
 });
 element('join').addEventListener('submit', (event) => {
   event.preventDefault();

@@ -13,7 +13,7 @@ const TIME_MAX = 8.64e15;
 
 export function written({ id, name, text, at }) {
   const line = JSON.stringify({ v: 1, id, name, text, at });
-  if (new TextEncoder().encode(line).length > LINE_BYTES_MAX) throw new RangeError('The message is too long.');
+  if (new TextEncoder().encode(line).length > LINE_BYTES_MAX) throw new RangeError('the message is too long');
   return line;
 }
 

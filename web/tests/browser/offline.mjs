@@ -19,6 +19,7 @@ const hasPending = (lines) => document.getElementById('pending').textContent ===
   && lines.every((line, index) => document.querySelectorAll('#outgoing .text')[index]?.textContent === line);
 const hasNonePending = () => document.getElementById('outgoing').childElementCount === 0;
 const history = () => [...document.querySelectorAll('#history .text')].map((item) => item.textContent);
+const isCalm = () => document.getElementById('banner').textContent === '' && document.getElementById('alone').hidden;
 const ownId = () => document.body.dataset.id;
 
 await told(browser, async () => {
@@ -38,6 +39,7 @@ await told(browser, async () => {
   for (const line of LINES) await sayLine(ada, line);
   await shows(ada, 'lines are pending', hasPending, LINES);
   check(!(await ada.evaluate(history)).includes(LINES[0]), 'and not said');
+  await shows(ada, 'people are told why', says, { id: 'banner', words: 'What you write is sent when' });
 
   // A phone, whose keyboard comes.
   const size = ada.viewportSize();
@@ -53,6 +55,8 @@ await told(browser, async () => {
 
   await ada.reload();
   await shows(ada, 'they are pending after a reload', hasPending, LINES);
+  await shows(ada, 'where nobody else is reached that is said', says, { id: 'banner', words: 'Nobody else' });
+  check(await ada.isVisible('#alone'), 'and there is a way to another room');
 
   const back = await Promise.all(others.map(async (page, index) => {
     const again = await page.context().newPage();
@@ -62,6 +66,7 @@ await told(browser, async () => {
   const all = [ada, ...back];
   await Promise.all(all.map((page) => shows(page, 'they are said when the others are back', hasLine, LINES[1])));
   await shows(ada, 'nothing is pending', hasNonePending);
+  await shows(ada, 'and nothing is told any more', isCalm);
   const expected = ['with all', ...LINES].join();
   const seen = await Promise.all(all.map((page) => page.evaluate(history)));
   check(seen.every((lines) => lines.join() === expected), 'each of them once, in their order, on all');
