@@ -17,5 +17,14 @@ export function fault(raw) {
   return new LiferaftError('internal', String(raw), 'unknown');
 }
 
+// Returns what `read` makes of arguments. Those of another type than it takes make JavaScript throw.
+export function taken(read) {
+  try {
+    return read();
+  } catch (error) {
+    throw error instanceof TypeError ? invalid(`an argument is of another type: ${error.message}`) : fault(error);
+  }
+}
+
 export const invalid = (message) => new LiferaftError('invalid-argument', message);
 export const unsupported = (message) => new LiferaftError('unsupported', message);

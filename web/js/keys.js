@@ -41,6 +41,11 @@ export function bytes(given, what = 'a key or a value') {
   throw invalid(`${what} is a string or a Uint8Array`);
 }
 
+export function text(given, what) {
+  if (typeof given === 'string') return given;
+  throw invalid(`${what} is a text`);
+}
+
 // A whole number, or `undefined` where it may be left out.
 export function whole(given, what, max = Number.MAX_SAFE_INTEGER) {
   if (given === undefined || (Number.isInteger(given) && given >= 0 && given <= max)) return given;

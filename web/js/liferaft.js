@@ -1,6 +1,6 @@
 // Members of a cluster, as pages see them. What each call promises is in `liferaft.d.ts`.
-import { LiferaftError, fault, invalid, unsupported } from './errors.js';
-import { Value, answer, ask, bytes, keys, read, whole, write } from './keys.js';
+import { LiferaftError, fault, invalid, taken, unsupported } from './errors.js';
+import { Value, answer, ask, bytes, keys, read, text, whole, write } from './keys.js';
 import { follow } from './lifecycle.js';
 import { Guarded } from './machine.js';
 import { Outbox } from './outbox.js';
@@ -66,7 +66,7 @@ export class Liferaft extends EventTarget {
     return start({ fresh: false }, options);
   }
 
-  static forget(room, id) {
+  static async forget(room, id) {
     return settled(exported().forget(String(room), String(id)));
   }
 
@@ -107,42 +107,41 @@ export class Liferaft extends EventTarget {
   txn(txn, options) { return this.#write(options, write.txn, txn); }
   batch(steps, options) { return this.#write(options, write.batch, steps); }
 
-  watch(given, { from, signal } = {}) {
-    const list = keys(given);
-    try {
-      return watch(this.#live().watch(list, whole(from, 'from')), signal);
-    } catch (error) {
-      throw fault(error);
-    }
+  watch(given, options) {
+    const { from, signal } = options ?? {};
+    checked(signal);
+    return watch(taken(() => this.#live().watch(keys(given), whole(from, 'from'))), signal);
   }
 
-  async outbox(name = 'default', { commandsMax, bytesMax, onExpiry = 'stop' } = {}) {
+  async outbox(name = 'default', options) {
+    const { commandsMax, bytesMax, onExpiry = 'stop' } = options ?? {};
     if (!['stop', 'continue'].includes(onExpiry)) throw invalid("onExpiry is 'stop' or 'continue'");
     const raw = this.#live();
-    const opened = raw.outbox(name, whole(commandsMax, 'commandsMax', U32_MAX), whole(bytesMax, 'bytesMax', U32_MAX), onExpiry === 'continue');
+    const opened = raw.outbox(text(name, 'a name'), whole(commandsMax, 'commandsMax', U32_MAX), whole(bytesMax, 'bytesMax', U32_MAX), onExpiry === 'continue');
     return Outbox.over(await settled(opened));
   }
 
   members() { return this.#raw ? this.#raw.members() : this.#members; }
 
   transferLeadership(to, options) {
-    return this.#call(options, (raw, timeout) => raw.transfer(to, timeout));
+    return this.#call(options, (raw, timeout) => raw.transfer(to === undefined ? to : text(to, 'an id'), timeout));
   }
 
   remove(id, options) {
-    return this.#call(options, (raw, timeout) => raw.remove(id, timeout));
+    return this.#call(options, (raw, timeout) => raw.remove(text(id, 'an id'), timeout));
   }
 
-  async invite(options = {}) {
-    const { uses, validForMs, page = this.#page } = options;
-    const { text, link, qr } = await this.#call(options, (raw, timeout) => raw.invite(page, whole(uses, 'uses', U32_MAX), whole(validForMs, 'validForMs'), timeout));
-    return { text, link, qr: qr && new Qr(qr) };
+  async invite(options) {
+    const { uses, validForMs, page = this.#page } = options ?? {};
+    const leads = page === undefined ? page : text(page, 'a page');
+    const invitation = await this.#call(options, (raw, timeout) => raw.invite(leads, whole(uses, 'uses', U32_MAX), whole(validForMs, 'validForMs'), timeout));
+    return { ...invitation, qr: invitation.qr && new Qr(invitation.qr) };
   }
 
   get byHand() {
     return {
       offer: () => this.#call({}, (raw) => raw.offer()),
-      take: (text) => this.#call({}, (raw) => raw.take(text)),
+      take: (given) => this.#call({}, (raw) => raw.take(text(given, 'what the other tab gave'))),
     };
   }
 
@@ -183,19 +182,20 @@ export class Liferaft extends EventTarget {
     return this.#raw;
   }
 
-  async #call({ timeoutMs, signal } = {}, asked) {
+  async #call(options, asked) {
     const raw = this.#live();
-    if (signal?.aborted) throw aborted(signal, 'not-done');
-    return settled(asked(raw, whole(timeoutMs, 'timeoutMs')), signal);
+    const { timeoutMs, signal } = options ?? {};
+    if (checked(signal)?.aborted) throw aborted(signal, 'not-done');
+    return settled(taken(() => asked(raw, whole(timeoutMs, 'timeoutMs'))), signal);
   }
 
   async #write(options, of, ...given) {
-    const list = of(...given);
+    const list = taken(() => of(...given));
     return answer(await this.#call(options, (raw, timeout) => raw.write(list, timeout)));
   }
 
   async #read(options, of, ...given) {
-    const list = of(...given);
+    const list = taken(() => of(...given));
     const { local = false } = options ?? {};
     const age = local === true ? Infinity : whole(local?.maxAgeMs, 'maxAgeMs');
     return this.#call(options, (raw, timeout) => raw.read(list, age, timeout));
@@ -250,11 +250,19 @@ export class Liferaft extends EventTarget {
   }
 }
 
+// Returns a signal if it is one, or none.
+function checked(signal) {
+  const isNone = signal === undefined || signal === null;
+  if (!isNone && typeof signal.addEventListener !== 'function') throw invalid('a signal is an AbortSignal');
+  return signal;
+}
+
 async function start(how, given = {}) {
   const { start: begin } = exported();
+  if (typeof given !== 'object' || given === null) throw invalid('options are an object');
   const { signal, persist } = given;
-  if (signal?.aborted) throw aborted(signal, 'not-done');
-  const wanted = options(given);
+  if (checked(signal)?.aborted) throw aborted(signal, 'not-done');
+  const wanted = taken(() => options(given));
   const beginning = begin({ ...wanted, ...how });
   if (persist) globalThis.navigator?.storage?.persist?.().catch(() => {});
   try {

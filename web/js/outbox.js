@@ -1,5 +1,5 @@
 // Writes that wait until they are done.
-import { fault } from './errors.js';
+import { taken } from './errors.js';
 import { answer, write } from './keys.js';
 import { exported, settled } from './wasm.js';
 
@@ -20,13 +20,13 @@ export class Outbox extends EventTarget {
     return new Outbox(KEY, raw);
   }
 
-  set(key, value) { return this.#push(write.set(key, value)); }
-  delete(given) { return this.#push(write.delete(given)); }
-  compareAndSet(key, expected, value) { return this.#push(write.compareAndSet(key, expected, value)); }
-  seqAppend(key, count, value) { return this.#push(write.seqAppend(key, count, value)); }
-  append(key, value) { return this.#push(write.append(key, value)); }
-  trimBefore(key, count) { return this.#push(write.trimBefore(key, count)); }
-  txn(txn) { return this.#push(write.txn(txn)); }
+  set(key, value) { return this.#push(write.set, key, value); }
+  delete(given) { return this.#push(write.delete, given); }
+  compareAndSet(key, expected, value) { return this.#push(write.compareAndSet, key, expected, value); }
+  seqAppend(key, count, value) { return this.#push(write.seqAppend, key, count, value); }
+  append(key, value) { return this.#push(write.append, key, value); }
+  trimBefore(key, count) { return this.#push(write.trimBefore, key, count); }
+  txn(txn) { return this.#push(write.txn, txn); }
 
   get state() {
     exported();
@@ -44,8 +44,9 @@ export class Outbox extends EventTarget {
     return done && ticket(this.#raw, number, done);
   }
 
-  async flush({ signal } = {}) {
+  async flush(options) {
     exported();
+    const { signal } = options ?? {};
     return settled(this.#raw.flush(), signal);
   }
 
@@ -59,14 +60,10 @@ export class Outbox extends EventTarget {
     return settled(this.#raw.close());
   }
 
-  #push(list) {
+  #push(of, ...given) {
     exported();
-    try {
-      const number = this.#raw.push(list);
-      return ticket(this.#raw, number, this.#raw.done(number));
-    } catch (error) {
-      throw fault(error);
-    }
+    const number = taken(() => this.#raw.push(of(...given)));
+    return ticket(this.#raw, number, this.#raw.done(number));
   }
 
   async #tell() {

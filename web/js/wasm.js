@@ -1,6 +1,6 @@
 // Loads the module once for all members of a page, and ends what waits for it if it ends.
 import { alarmBy } from './alarm.js';
-import { LiferaftError, fault } from './errors.js';
+import { LiferaftError, fault, invalid } from './errors.js';
 import * as raw from './liferaft_web.js';
 
 // That of the crate: a module of another one is not used.
@@ -26,21 +26,19 @@ export const timekeeper = () => alarm?.keeper() ?? 'page';
 export const socketMaker = () => makeSocket;
 
 // Loads it; `defaults` has functions that return the module and the worker of this entry.
-export function load(defaults, options = {}) {
-  loading ??= begin(defaults, options).catch((error) => {
+export function load(defaults, options) {
+  loading ??= begin(defaults, options ?? {}).catch((error) => {
     // It may be tried again.
     loading = undefined;
-    throw error;
+    throw fault(error);
   });
   return loading;
 }
 
 async function begin(defaults, { wasm = defaults.wasm(), worker = defaults.worker(), WebSocket }) {
   const module = await compile(wasm);
-  await raw.default({ module_or_path: module });
-  if (raw.version() !== version) {
-    throw new LiferaftError('version', `the module is of version ${raw.version()}, and this script of ${version}: load both anew`);
-  }
+  const found = await raw.default({ module_or_path: module }).then(() => raw.version()).catch((error) => `none: ${error.message}`);
+  if (found !== version) throw new LiferaftError('version', `the module is of version ${found}, and this script of ${version}: load both anew`);
   raw.onPanic(end);
   if (worker) {
     alarm = alarmBy(worker, raw.rung, (why) => warnings.push(why));
@@ -50,18 +48,25 @@ async function begin(defaults, { wasm = defaults.wasm(), worker = defaults.worke
   isLoaded = true;
 }
 
+const unreachable = (where, error) => new LiferaftError('unreachable', `the module at ${where} was not loaded: ${error.message}`);
+
 async function compile(source) {
-  const given = await source;
+  const given = await Promise.resolve(source).catch((error) => { throw unreachable('its place', error); });
   if (given instanceof WebAssembly.Module) return given;
-  if (given instanceof ArrayBuffer || ArrayBuffer.isView(given)) return WebAssembly.compile(given);
-  const response = given instanceof Response ? given : await fetch(given).catch((error) => {
-    throw new LiferaftError('unreachable', `the module at ${given} was not loaded: ${error.message}`);
-  });
+  if (given instanceof ArrayBuffer || ArrayBuffer.isView(given)) return compiled(WebAssembly.compile(given));
+  const response = given instanceof Response ? given : await fetch(given).catch((error) => { throw unreachable(given, error); });
   if (!response.ok) throw new LiferaftError('unreachable', `the module at ${response.url} was not loaded: ${response.status}`);
   const kind = response.headers.get('content-type') ?? 'none';
-  if (kind.split(';')[0].trim().toLowerCase() === KIND) return WebAssembly.compileStreaming(response);
+  if (kind.split(';')[0].trim().toLowerCase() === KIND) return compiled(WebAssembly.compileStreaming(response), response.url);
   warnings.push(`The server sends ${response.url} as ${kind} and not as ${KIND}: it is compiled only when all of it is there.`);
-  return WebAssembly.compile(await response.arrayBuffer());
+  return compiled(response.arrayBuffer().then((bytes) => WebAssembly.compile(bytes)), response.url);
+}
+
+// What is compiled may be no module, or its end may not come.
+function compiled(module, where = 'its place') {
+  return module.catch((error) => {
+    throw error instanceof WebAssembly.CompileError ? invalid(`what is given as the module is none: ${error.message}`) : unreachable(where, error);
+  });
 }
 
 // There was a bug: the module settles no promise any more.

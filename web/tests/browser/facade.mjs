@@ -73,11 +73,15 @@ await told(browser, async () => {
     await new Promise((loaded) => { frame.onload = loaded; });
     const other = await frame.contentWindow.eval("import('./index.js')");
     const early = await outcome(other.Liferaft.found());
+    const forgotten = await outcome(other.Liferaft.forget('camp', '0x1'));
     const wrong = await outcome(other.init({ wasm: './wrong.wasm.txt' }));
+    const missing = await outcome(other.init({ wasm: './missing.wasm' }));
+    const empty = await outcome(other.init({ wasm: new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]) }));
     frame.remove();
-    return [early, /^\w+ internal|^CompileError/.test(wrong)];
+    return [early, forgotten, wrong, missing, empty];
   });
-  check(unready[0] === 'LiferaftError invalid-argument not-done' , 'nothing is done before init');
+  same(unready.slice(0, 2), Array(2).fill('LiferaftError invalid-argument not-done'), 'nothing is done before init');
+  same(unready.slice(2), ['invalid-argument', 'unreachable', 'version'].map((code) => `LiferaftError ${code} not-done`), 'what is no module of the package is an error');
 
   const founded = await ada.evaluate(async () => {
     const { Liferaft } = liferaft;
@@ -165,6 +169,18 @@ await told(browser, async () => {
     'LiferaftError invalid-argument not-done',
     'LiferaftError invalid-invitation not-done',
   ], 'errors have codes and outcomes');
+  const mistaken = await ada.evaluate(() => Promise.all([
+    liferaft.Liferaft.found(null),
+    node.txn({ then: 5 }),
+    node.batch(),
+    node.scan({ prefix: 'k' }, null),
+    node.remove(),
+    node.transferLeadership(5),
+    node.byHand.take(),
+    node.outbox(5),
+    node.get('k', { signal: 5 }),
+  ].map(outcome)));
+  same(mistaken, mistaken.map(() => 'LiferaftError invalid-argument not-done'), 'so have those over arguments of another type');
 
   const seen = await ada.evaluate(async () => {
     const { revision } = await node.set('watched/a', '1');
