@@ -9,7 +9,7 @@ use crate::process::Program;
 use crate::workspace::{self, Workspace};
 
 /// What runs in the browser, and what drives it, from npm.
-const MODULES: &str = "peer@1.0.2 peerjs@1.5.5 playwright-core@1.65.1";
+const MODULES: &str = "peer@1.0.2 peerjs@1.5.5 playwright-core@1.65.1 qr@0.7.0";
 
 /// Connects members in tabs by texts.
 pub(crate) const BY_HAND: &str = "web/tests/browser/by_hand.mjs";

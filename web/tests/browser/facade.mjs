@@ -6,7 +6,8 @@
 //
 // with the browser, the folder of node_modules, and the folder that `cargo xtask web` makes.
 import { readFileSync } from 'node:fs';
-
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { check, endsWithin, launch, serveFiles, told } from './kit.mjs';
 
 const [chromium, modules, site] = process.argv.slice(2);
@@ -16,6 +17,7 @@ files.add('blank.html', '<!doctype html><title>blank</title>');
 files.add('wrong.wasm.txt', 'no module');
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 files.add('readme.html', readme.match(/```html\n([^]*?)```/)[1].replace('./node_modules/@liferaft/web/', './'));
+const { decodeQR } = await import(pathToFileURL(path.join(path.resolve(modules), 'qr/decode.js')).href);
 const browser = await launch(modules, chromium);
 const context = await browser.newContext();
 const same = (found, wanted, what) => check(JSON.stringify(found) === JSON.stringify(wanted), `${what}: ${JSON.stringify(found)}`);
@@ -205,9 +207,22 @@ await told(browser, async () => {
     const { text, link, qr } = await node.invite();
     const other = await node.invite();
     const svg = qr.svg(document);
-    return { text, isLink: link.startsWith(`${location.origin}/blank.html#`), size: qr.size, dark: [qr.isDark(0, 0), qr.isDark(-1, 0), qr.isDark(1, 1)], svg: svg.outerHTML.includes('viewBox="-4 -4 '), isSame: other.text === text };
+    // As a page draws it, 4 pixels a module.
+    const side = 4 * (qr.size + 8);
+    svg.setAttribute('width', side);
+    const drawn = new Image(side, side);
+    drawn.src = `data:image/svg+xml,${encodeURIComponent(new XMLSerializer().serializeToString(svg))}`;
+    await drawn.decode();
+    const paper = new OffscreenCanvas(side, side).getContext('2d');
+    paper.fillStyle = 'white';
+    paper.fillRect(0, 0, side, side);
+    paper.drawImage(drawn, 0, 0, side, side);
+    const picture = { width: side, height: side, data: [...paper.getImageData(0, 0, side, side).data] };
+    return { picture, link, text, isLink: link.startsWith(`${location.origin}/blank.html#`), size: qr.size, dark: [qr.isDark(0, 0), qr.isDark(-1, 0), qr.isDark(1, 1)], svg: svg.outerHTML.includes('viewBox="-4 -4 '), isSame: other.text === text };
   });
-  same({ ...invitation, text: '', size: invitation.size > 20 }, { text: '', isLink: true, size: true, dark: [true, false, false], svg: true, isSame: true }, 'it invites by a link and a code, always by one token');
+  const { picture, link } = invitation;
+  check(decodeQR({ ...picture, data: Uint8Array.from(picture.data) }) === link, 'its code, as it is drawn, is the link');
+  same({ ...invitation, picture: '', link: '', text: '', size: invitation.size > 20 }, { picture: '', link: '', text: '', isLink: true, size: true, dark: [true, false, false], svg: true, isSame: true }, 'it invites by a link and a code, always by one token');
 
   const bob = await open();
   const joined = await bob.evaluate(async (text) => {
@@ -234,6 +249,12 @@ await told(browser, async () => {
     return to;
   });
   check(await bob.evaluate(() => node.id) === handed, 'leadership is handed over');
+  const leftTo = await bob.evaluate(async () => {
+    dispatchEvent(new Event('pagehide'));
+    await until(node, 'status', () => node.status.leader && !node.status.isLeader);
+    return node.status.leader;
+  });
+  check(leftTo === founded.id, 'also by a page that is about to be left');
 
   // Two voters of two: without Bob nothing is done, and all waits.
   await bob.close();
@@ -241,12 +262,15 @@ await told(browser, async () => {
     const late = await outcome(node.set('late', '1', { timeoutMs: 300 }));
     await until(node, 'status', () => node.status.leader === undefined);
     const unled = await outcome(node.transferLeadership(undefined, { timeoutMs: 300 }));
+    const stop = new AbortController();
+    const aborted = outcome(node.set('late', '2', { signal: stop.signal }));
+    stop.abort('enough');
     globalThis.outbox = await node.outbox('lines');
     const tickets = ['one', 'two'].map((line) => outbox.append('lines', line));
     await Promise.all(tickets.map(({ stored }) => stored));
-    return [late.replace(/unknown|not-done/, 'in time'), unled, outbox.pending().length];
+    return [late.replace(/unknown|not-done/, 'in time'), unled, await aborted, outbox.pending().length];
   });
-  same(waiting, ['LiferaftError timeout in time', 'LiferaftError timeout not-done', 2], 'without the other one, calls end in time and the outbox waits');
+  same(waiting, ['LiferaftError timeout in time', 'LiferaftError timeout not-done', 'LiferaftError aborted unknown', 2], 'without the other one, calls end in time and the outbox waits');
   await again(ada);
   const bobAgain = await open();
   const back = await ada.evaluate(async () => {
@@ -266,6 +290,19 @@ await told(browser, async () => {
     return (await node.readSequence('lines', 0, 10)).values.map(({ text }) => text);
   });
   same(lines, ['Bob is here', 'one', 'two'], 'what waited is done once, in order');
+  const unwanted = await bobAgain.evaluate(async (text) => {
+    const stop = new AbortController();
+    const joining = outcome(liferaft.Liferaft.join(text, { room: 'unwanted', signal: stop.signal }));
+    stop.abort('enough');
+    const is = (name) => name.startsWith('liferaft/unwanted/');
+    const begun = async () => (await indexedDB.databases()).some(({ name }) => is(name));
+    const runs = async () => (await navigator.locks.query()).held.some(({ name }) => is(name));
+    const later = () => new Promise((over) => setTimeout(over, 20));
+    while (!await begun()) await later();
+    while (await runs()) await later();
+    return joining;
+  }, invitation.text);
+  check(unwanted === 'LiferaftError aborted unknown', 'a join that is aborted leaves no member that runs');
   check(await bobAgain.evaluate(async () => await liferaft.Liferaft.resume({ room: 'elsewhere' }) === undefined), 'where nothing is stored there is nobody to go on as');
 
   const left = await bobAgain.evaluate(async () => {
@@ -352,18 +389,20 @@ await told(browser, async () => {
   check(true, 'with another one it goes on');
   await Promise.all([third.close(), fourth.close()]);
 
-  const robbed = await ada.evaluate(async () => {
-    const own = await liferaft.Liferaft.found({ room: 'robbed', signaling: 'ws://127.0.0.1:9/room' });
-    const signaling = own.status.signaling;
-    const why = new Promise((stopped) => own.addEventListener('stopped', ({ detail }) => stopped(detail.code)));
-    const { held } = await navigator.locks.query();
-    const { name } = held.find((lock) => lock.name.startsWith('liferaft/robbed/'));
-    const stolen = new Promise((granted) => { navigator.locks.request(name, { steal: true }, granted).catch(() => {}); });
-    await stolen;
-    document.dispatchEvent(new Event('resume'));
-    return [await why, signaling];
-  });
-  same(robbed, ['storage-lost', [{ address: 'ws://127.0.0.1:9/room', isConnected: false }]], 'a page that goes on without its lock stops its member');
+  for (const wakes of ['resume', 'pageshow']) {
+    const robbed = await ada.evaluate(async (wakes) => {
+      const own = await liferaft.Liferaft.found({ room: 'robbed', signaling: 'ws://127.0.0.1:9/room' });
+      const signaling = own.status.signaling;
+      const why = new Promise((stopped) => own.addEventListener('stopped', ({ detail }) => stopped(detail.code)));
+      const { held } = await navigator.locks.query();
+      const { name } = held.find((lock) => lock.name.startsWith('liferaft/robbed/'));
+      const stolen = new Promise((granted) => { navigator.locks.request(name, { steal: true }, granted).catch(() => {}); });
+      await stolen;
+      (wakes === 'resume' ? document : globalThis).dispatchEvent(new Event(wakes));
+      return [await why, signaling];
+    }, wakes);
+    same(robbed, ['storage-lost', [{ address: 'ws://127.0.0.1:9/room', isConnected: false }]], `a page that goes on (${wakes}) without its lock stops its member`);
+  }
 
   const lost = await ada.evaluate(async () => {
     const own = await liferaft.Liferaft.found({ room: 'lost' });
@@ -381,6 +420,9 @@ await told(browser, async () => {
     await own.stop();
     const opened = indexedDB.open(`liferaft/damaged/${own.id.slice(2)}`);
     await new Promise((done) => { opened.onsuccess = done; });
+    const reading = opened.result.transaction('server').objectStore('server').get('pair');
+    await new Promise((done) => { reading.onsuccess = done; });
+    const { type, extractable } = reading.result.privateKey;
     const spoiling = opened.result.transaction('server', 'readwrite');
     spoiling.objectStore('server').put(new Uint8Array(9), new TextEncoder().encode('base'));
     await new Promise((done) => { spoiling.oncomplete = done; });
@@ -391,8 +433,9 @@ await told(browser, async () => {
     await Liferaft.forget('damaged', own.id);
     while ((await indexedDB.databases()).some(({ name }) => name.includes(own.id.slice(2)))) await new Promise((later) => setTimeout(later, 20));
     await next.stop();
-    return [resumed, kind, taken, damaged.length === 1 && damaged[0].id === own.id, next.warnings.some((what) => what.includes(own.id))];
+    return [[own.storage.isKeyHidden, type, extractable], resumed, kind, taken, damaged.length === 1 && damaged[0].id === own.id, next.warnings.some((what) => what.includes(own.id))];
   }, invitation.text);
+  same(damaged.shift(), [true, 'private', false], 'no script can read a key that is stored');
   same(damaged, ['LiferaftError storage not-done', 'indexeddb', 'new', true, true], 'what is damaged is passed over, and said, until it is forgotten');
 
   const machine = await ada.evaluate(async () => {

@@ -113,6 +113,8 @@ await told(browser, async () => {
     check(await isUnharmed(page), 'and harms nothing');
     await page.close();
   }
+  const hasty = await tab(browser, `${server.said}?channel=${room}&et=5#none`);
+  await shows(hasty, 'an election timeout that is out of bounds is not used', says, { id: 'log', words: 'et is from 50 to 60000 ms' });
   const lost = await tab(browser, `${server.said}?channel=long-forgotten`);
   await lost.click('#new-room');
   await shows(lost, 'a room that nobody knows founds nothing, and offers a new one', hasMembers, 1);

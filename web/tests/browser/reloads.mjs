@@ -5,7 +5,8 @@
 //   node reloads.mjs LIFERAFT CHROMIUM MODULES SITE TABS
 //
 // with the program, the browser, the folder of node_modules, the folder that `cargo xtask web` makes, and how many.
-import { all, chat, check, crash, endsWithin, launch, leading, makeRoom, profile, seen, serveFiles, serveSignals, tab, told } from './kit.mjs';
+import { all, chat, check, crash, endsWithin, launch, leading, makeRoom, profile, serveFiles, serveSignals, shows, tab, told } from './kit.mjs';
+import { says } from './chat.mjs';
 import { at, founding } from './page.mjs';
 
 const [program, chromium, modules, site, count] = process.argv.slice(2);
@@ -28,6 +29,7 @@ await told(browser, async () => {
   for (const [index, one] of tabs.entries()) await chat(one, tabs, `line ${index}`);
 
   await server.stop('SIGKILL');
+  await Promise.all(tabs.map((one) => shows(one, 'a page says so', says, { id: 'signaling', words: 'server gone, the room goes on' })));
   await Promise.all(tabs.map((one) => one.reload()));
   check(idsOf(await all(tabs, `${size} tabs that were loaded anew vote`, takesPart)) === ids, 'they are who they were');
   await all(tabs, 'they have all lines', ({ lines }) => lines.length === size && lines.every((line, index) => line === `line ${index}`));

@@ -9,5 +9,7 @@ export async function greet({ init, Liferaft }, options) {
   }
   const { text } = await node.get('greeting');
   await node.stop();
+  // That its worker was not found, say.
+  if (node.warnings.length > 0) throw new Error(node.warnings.join());
   return text;
 }

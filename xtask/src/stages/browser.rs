@@ -11,7 +11,7 @@ use super::{Checks, Stage};
 use crate::browser::{BY_HAND, Browser, HIDDEN, KILLS, RELOADS, SNAPSHOT, build_program, drive};
 use crate::process::Program;
 use crate::wasm_tools::Tools;
-use crate::web;
+use crate::web::{self, Made};
 use crate::workspace::{self, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
@@ -27,6 +27,7 @@ const STORAGE: &str = "web/tests/browser/storage.mjs";
 /// How often three servers are taken anew from what is stored.
 const TAKEN: &str = "3";
 const FACADE: &str = "web/tests/browser/facade.mjs";
+const NODE: &str = "web/tests/browser/node.mjs";
 const ROOMS: &str = "web/tests/browser/rooms.mjs";
 /// The chat page: while nobody is reached, while nobody sees it, of a tab that was removed, as people use it who mean no
 /// good, and over plain HTTP.
@@ -71,7 +72,7 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
             return Ok(());
         }
     };
-    let site = web::make(workspace, true)?.site;
+    let Made { site, package } = web::make(workspace, true)?;
     let program = build_program(workspace, &site)?;
     for members in AT_PUBLISHED_SERVER {
         let node = workspace.program(Program::new("node"));
@@ -95,6 +96,7 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     let taken = Path::new(TAKEN);
     drive(STORAGE, &[&runner, &storage, &chromium, &modules, taken])?;
     drive(FACADE, &[&chromium, &modules, &site])?;
+    drive(NODE, &[&program, &modules, &package])?;
     for story in CHAT {
         drive(story, &[&program, &chromium, &modules])?;
     }
