@@ -91,6 +91,12 @@ where
     Task(abort)
 }
 
+/// In browsers and Node, has no task of [`spawn`] go on, for good: for a module with a panic, whose tasks hold what
+/// nobody has finished. Nothing natively, where a panic ends the task that it is in.
+pub fn end_tasks() {
+    host::end_tasks();
+}
+
 /// A task made by [`spawn`]. Dropping it leaves the task running.
 #[derive(Clone, Debug)]
 pub struct Task(AbortHandle);

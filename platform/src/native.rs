@@ -47,6 +47,8 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(future);
 }
 
+pub(crate) fn end_tasks() {}
+
 /// How long steps of a computation are made before it rests: less than a core gives a thread at once, so that those who
 /// wait for the core are not held up.
 const STRETCH: Duration = Duration::from_micros(250);

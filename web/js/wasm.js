@@ -41,7 +41,8 @@ async function begin(defaults, { wasm = defaults.wasm(), worker = defaults.worke
   if (found !== version) throw new LiferaftError('version', `the module is of version ${found}, and this script of ${version}: load both anew`);
   raw.onPanic(end);
   if (worker) {
-    alarm = alarmBy(worker, raw.rung, (why) => warnings.push(why));
+    // A module that has ended is not entered any more.
+    alarm = alarmBy(worker, () => { if (!ended) raw.rung(); }, (why) => warnings.push(why));
     raw.setAlarm(alarm.set);
   }
   if (WebSocket) makeSocket = (address) => new WebSocket(address);
@@ -73,6 +74,7 @@ function compiled(module, where = 'its place') {
 function end(message) {
   ended = new LiferaftError('internal', `a bug has ended all members of this page: ${message}`, 'unknown');
   console.error(ended);
+  alarm?.set();
   for (const reject of [...waiting]) reject(ended);
 }
 

@@ -3,6 +3,7 @@
 use std::panic;
 
 use js_sys::Function;
+use liferaft::platform;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -18,11 +19,12 @@ thread_local! {
 }
 
 /// Calls this function with a sentence when there is a panic: the module has ended then, and no promise of it is
-/// settled any more.
+/// settled any more. No member of it does anything any more: others take them for silent.
 #[wasm_bindgen(js_name = onPanic)]
 pub fn on_panic(tell: Function) {
     ON_PANIC.set(Some(tell));
     panic::set_hook(Box::new(|panicked| {
+        platform::end_tasks();
         let tell = ON_PANIC.take();
         if let Some(tell) = tell {
             // Whoever throws is not told again.

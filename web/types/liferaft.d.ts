@@ -91,7 +91,7 @@ export type ErrorCode =
   | 'machine'
   /** The module is of another version than this script. */
   | 'version'
-  /** A bug: no member of this page runs any more. */
+  /** A bug: no member of this page does anything any more. Whoever loads the page anew goes on with what was stored. */
   | 'internal';
 
 /**

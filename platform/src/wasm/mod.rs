@@ -4,8 +4,11 @@ mod alarm;
 mod port;
 mod timers;
 
-use std::future::Future;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::OnceLock;
+use std::task::Poll;
 use std::time::Duration;
 
 use web_time::{Instant, SystemTime};
@@ -27,8 +30,23 @@ pub(crate) const fn suspension_uncounted_max() -> Option<Duration> {
     None
 }
 
+thread_local! {
+    static HAVE_TASKS_ENDED: Cell<bool> = const { Cell::new(false) };
+}
+
 pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
-    wasm_bindgen_futures::spawn_local(future);
+    wasm_bindgen_futures::spawn_local(async move {
+        let mut future = pin!(future);
+        poll_fn(|context| match HAVE_TASKS_ENDED.get() {
+            false => future.as_mut().poll(context),
+            true => Poll::Pending,
+        })
+        .await;
+    });
+}
+
+pub(crate) fn end_tasks() {
+    HAVE_TASKS_ENDED.set(true);
 }
 
 /// How long steps of a computation are made before events are handled.

@@ -488,6 +488,29 @@ await told(browser, async () => {
     return [kind, isKeyHidden];
   });
   same(memory, ['memory', true], 'a member in memory has a key that no script can read');
+
+  // Only a bug of the module, or a browser without randomness, has it panic.
+  const { text, id } = await ada.evaluate(async () => {
+    globalThis.node = await liferaft.Liferaft.found({ storage: 'memory', electionTimeoutMs: 500 });
+    await node.joined();
+    return { id: node.id, text: (await node.invite()).text };
+  });
+  await bobAgain.evaluate(async (text) => {
+    globalThis.node = await liferaft.Liferaft.join(text, { storage: 'memory', electionTimeoutMs: 500 });
+    await node.joined({ timeoutMs: 30_000 });
+  }, text);
+  const ended = await ada.evaluate(async () => {
+    if (!node.status.isLeader) await node.transferLeadership(node.id);
+    const why = new Promise((stopped) => node.addEventListener('stopped', ({ detail }) => stopped(detail.code)));
+    const watched = outcome(node.watch('a').next());
+    crypto.getRandomValues = () => { throw new Error('none is left'); };
+    const invited = outcome(node.invite({ uses: 1 }));
+    return [await invited, await watched, await why, await outcome(node.get('a')), await outcome(liferaft.Liferaft.found())];
+  });
+  const INTERNAL = 'LiferaftError internal unknown';
+  same(ended, [INTERNAL, INTERNAL, 'internal', INTERNAL, INTERNAL], 'a bug ends all members of a page');
+  await bobAgain.evaluate((id) => until(node, 'status', () => node.status.leader !== id), id);
+  check(true, 'and others notice that they are silent');
 }, () => {
   files.close();
   end();
