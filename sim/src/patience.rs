@@ -1,4 +1,4 @@
-//! How long a cluster is waited for: for as long as it gets on.
+//! Bounds how long a cluster is waited for: for as long as it gets on.
 //!
 //! With a tiny window a long log or a large snapshot takes long. What is not forgiven is standing still, and going in
 //! circles.

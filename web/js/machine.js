@@ -4,8 +4,8 @@ import { bytes } from './keys.js';
 
 const METHODS = ['apply', 'query', 'snapshot', 'restore'];
 
-// A machine as the module calls it. The member of one that throws in `apply` or `snapshot` stops: its state is not that of
-// the others any more.
+// A machine as the module calls it. The member of one that throws in `apply` or `snapshot` stops: its state is not that
+// of the others any more.
 export class Guarded {
   // What it has thrown.
   error;

@@ -108,8 +108,8 @@ export function outgoing(lines) {
   if (lines.length > 0) show('empty', false);
 }
 
-// Has whoever sees the end see it after the changes of this frame. It is asked for and gone to once a frame: for each of
-// many lines alone all of them would be laid out.
+// Has whoever sees the end see it after the changes of this frame. It is asked for and gone to once a frame: for each
+// of many lines alone all of them would be laid out.
 function keepEnd() {
   if (wasAtEnd !== undefined) return;
   wasAtEnd = isAtEnd();

@@ -2,8 +2,9 @@
 /**
  * Members of a liferaft cluster in JavaScript: in browser tabs, and in Node.
  *
- * Times are milliseconds. Numbers are whole and at most `Number.MAX_SAFE_INTEGER`. Ids of servers and clusters are texts
- * such as `0x9f3c21ab…`, with up to 32 digits. Every promise that is rejected is rejected with a {@link LiferaftError}.
+ * Times are milliseconds. Numbers are whole and at most `Number.MAX_SAFE_INTEGER`. Ids of servers and clusters are
+ * texts such as `0x9f3c21ab…`, with up to 32 digits. Every promise that is rejected is rejected with a {@link
+ * LiferaftError}.
  */
 
 /** What a key or a value is given as. A string stands for its UTF-8. */
@@ -136,8 +137,8 @@ export interface Options extends CallOptions {
   /** The least time without a leader before an election. All members of a cluster should have the same. Default 1,000. */
   electionTimeoutMs?: number;
   /** Who is a voter, and when a silent member is evicted: after `evictAfterMs`, by default 10,000, while more than
-   * `votersMin` vote, by default 3. `'laboratory'` evicts within an election timeout, down to two voters, for measurements: a
-   * tab that is reloaded may come too late. */
+   * `votersMin` vote, by default 3. `'laboratory'` evicts within an election timeout, down to two voters, for
+   * measurements: a tab that is reloaded may come too late. */
   membership?: { evictAfterMs?: number; votersMin?: number; voters?: number } | 'laboratory';
   /** A state machine of your own, in place of keys and values. All members of a cluster must have the same. */
   machine?: Machine;
@@ -226,8 +227,8 @@ export class Liferaft extends EventTarget {
   remove(id: string, options?: CallOptions): Promise<void>;
   /**
    * Invites others. It is a secret: whoever has it may join. The token by which this member came is used, as long as it
-   * has a use left and has not expired, or one that the member makes, for 64 members within seven days, and keeps, also over
-   * a reload. `uses` or `validForMs` asks for another one.
+   * has a use left and has not expired, or one that the member makes, for 64 members within seven days, and keeps, also
+   * over a reload. `uses` or `validForMs` asks for another one.
    */
   invite(options?: CallOptions & { uses?: number; validForMs?: number; page?: string }): Promise<Invitation>;
   /** Connects two tabs without a server, by texts that people carry. */
@@ -259,8 +260,9 @@ export interface LiferaftEvents {
   /** Something happened in the member: for logs. */
   event: CustomEvent<Happening>;
   /**
-   * The member has stopped, and why: `stopped` if it was asked to; `excluded` with `details.reason` `'removed'` if it was
-   * removed for good, or `storage-lost`, and what it had stored is deleted then; `storage-full`, `storage`, `machine` or `version`.
+   * The member has stopped, and why: `stopped` if it was asked to; `excluded` with `details.reason` `'removed'` if it
+   * was removed for good, or `storage-lost`, and what it had stored is deleted then; `storage-full`, `storage`,
+   * `machine` or `version`.
    */
   stopped: CustomEvent<LiferaftError>;
 }
@@ -316,7 +318,8 @@ export interface Status {
   /** For how long the storage has done nothing, if that is longer than normal. */
   readonly storageStalledMs?: number;
   /** Why it takes no part, if it takes none. `'forgotten'` and `'token'` need another invitation. A member that was
-   * removed stops once that is `isFinal`: when it has itself what the cluster has decided, and not the word of another. */
+   * removed stops once that is `isFinal`: when it has itself what the cluster has decided, and not the word of another.
+   * */
   readonly exclusion?: { readonly reason: ExclusionReason; readonly message: string; readonly isFinal: boolean };
   /** What went wrong last. It may be long over. */
   readonly lastError?: string;

@@ -71,6 +71,12 @@ fn join_in(room: &str, folder: &str, invitation: &str, name: &str) -> Node {
     Node::start(&[&join[..], &["--name", name, "--join", invitation]].concat())
 }
 
+/// Joins from outside of all rooms, by the addresses that the invitation names.
+fn join_outside(folder: &str, invitation: &str, name: &str) -> Node {
+    let join = ["node", "--data", folder, "--rtc", ANYWHERE];
+    Node::start(&[&join[..], &["--name", name, "--join", invitation]].concat())
+}
+
 /// The addresses that a member tells others.
 fn addresses(node: &Node) -> Vec<String> {
     let told = node.until("started", |_| true);
@@ -91,8 +97,7 @@ fn a_room_is_all_that_it_takes_to_join() {
     let operator = ada.invitation_for("operator");
     let bob = join_in(&room, &folder.of("bob"), &invitation, "bob");
     // This one is in no room, and dials by the address that the invitation names.
-    let eve = ["node", "--data", &folder.of("eve"), "--rtc", ANYWHERE];
-    let eve = Node::start(&[&eve[..], &["--name", "eve", "--join", &invitation]].concat());
+    let eve = join_outside(&folder.of("eve"), &invitation, "eve");
 
     bob.until_voters(3);
     eve.until_voters(3);
@@ -320,8 +325,7 @@ fn a_published_server_is_all_that_it_takes_to_join() {
     let operator = ada.invitation_for("operator");
     let bob = join_in(&room, &folder.of("bob"), &invitation, "bob");
     // This one dials the id that the invitation names, and has nothing else to do with the server.
-    let eve = ["node", "--data", &folder.of("eve"), "--rtc", ANYWHERE];
-    let eve = Node::start(&[&eve[..], &["--name", "eve", "--join", &invitation]].concat());
+    let eve = join_outside(&folder.of("eve"), &invitation, "eve");
     bob.until_voters(3);
     eve.until_voters(3);
     told_by(&["kv", "--at", &operator, "set", "camp", "hill"]);

@@ -1,4 +1,4 @@
-//! What a state machine could not do, so that its member stops.
+//! Says what a state machine could not do, so that its member stops.
 
 use thiserror::Error;
 

@@ -1,4 +1,4 @@
-//! What is durable on a disk, and what a storage makes of it after a crash.
+//! Keeps what is durable on a disk, and tells what a storage makes of it after a crash.
 
 use std::collections::VecDeque;
 

@@ -140,9 +140,9 @@ impl<'a> Turn<'a> {
         self.after().leads() && !(self.before.leads() && self.before.term == self.after().term)
     }
 
-    /// Whether a quorum of the configuration is made of servers on whose disks this holds, or did when they were lost. One
-    /// that went on with a blank disk counts with what it has there now as long as its leader cannot know of that: all that
-    /// it said may have been lost until it had everything again.
+    /// Whether a quorum of the configuration is made of servers on whose disks this holds, or did when they were lost.
+    /// One that went on with a blank disk counts with what it has there now as long as its leader cannot know of that:
+    /// all that it said may have been lost until it had everything again.
     fn is_durable_on_quorum(
         &self,
         configuration: Option<&Configuration>,

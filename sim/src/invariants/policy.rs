@@ -191,8 +191,8 @@ impl Call<'_> {
             && member_of(self.members, id).is_some_and(writes)
     }
 
-    /// Who leaves for good does not have on its disk what it had acknowledged, or went on without that. Since then it may
-    /// have been sent all of it once more.
+    /// Who leaves for good does not have on its disk what it had acknowledged, or went on without that. Since then it
+    /// may have been sent all of it once more.
     fn check_retirement(&self, id: ServerId) -> Verdict {
         let acknowledged = self.view.peer(id).map(|peer| peer.match_index);
         let (Some(acknowledged), Some(member)) = (acknowledged, member_of(self.members, id)) else {

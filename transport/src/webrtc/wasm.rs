@@ -45,7 +45,8 @@ impl fmt::Debug for Options {
 impl WebRtcConfig {
     /// Takes this server's id back at signaling servers after its page has crashed or was loaded anew: by tokens that
     /// are made from a signature of its key, which is the same each time. Without it, or if the key does not sign
-    /// within 2 seconds, they are made by chance, and a signaling server keeps the id from whoever comes back, for a while after a crash.
+    /// within 2 seconds, they are made by chance, and a signaling server keeps the id from whoever comes back, for a
+    /// while after a crash.
     #[must_use]
     pub async fn with_tokens_of(mut self, key: &impl Signer) -> Self {
         let signing = key.sign(Purpose::SIGNALING.statement(&[]));

@@ -30,8 +30,8 @@ const playwright = (modules) => createRequire(path.join(path.resolve(modules), '
 
 export const launch = (modules, executablePath, args = []) => playwright(modules).launch({ executablePath, args: [...FLAGS, ...args] });
 
-// Starts a browser that keeps what its tabs store, in a folder: others have private windows alone, whose databases are in
-// memory. Returns its one profile.
+// Starts a browser that keeps what its tabs store, in a folder: others have private windows alone, whose databases are
+// in memory. Returns its one profile.
 export const launchStored = (modules, executablePath, folder) => playwright(modules).launchPersistentContext(folder, { executablePath, args: FLAGS });
 
 // Serves the files of one folder by their names.
@@ -99,8 +99,8 @@ export async function departures(page) {
   return counts.reduce((sum, { value }) => sum + Number(value), 0);
 }
 
-// Ends the process of a tab as a crash does, and returns when: nothing of the page runs any more, and no other tab falls
-// with it. Both are shown.
+// Ends the process of a tab as a crash does, and returns when: nothing of the page runs any more, and no other tab
+// falls with it. Both are shown.
 export async function crash(page, others) {
   const before = await departures(page);
   const devtools = await page.context().newCDPSession(page);

@@ -18,18 +18,19 @@ export const FIGURES = [
 export const SIZES = [3, 5, 7, 11];
 
 // The original in Chromium on two cores: its links were made before it was started, which it was up after, so that both
-// together are `mesh`. Medians of the five runs that succeeded of two series: in the first, which all figures but the last
-// two are from, tabs ended as in a crash; in the second, which has `handed` and `closed`, their channels were closed first.
-// `runs` is of both. Of 3 tabs the leader alone ended, and of 5 in the first series, else just under half of all, whereas
-// of ours it is the leader alone. It was not measured of 11.
+// together are `mesh`. Medians of the five runs that succeeded of two series: in the first, which all figures but the
+// last two are from, tabs ended as in a crash; in the second, which has `handed` and `closed`, their channels were
+// closed first.
+// `runs` is of both. Of 3 tabs the leader alone ended, and of 5 in the first series, else just under half of all,
+// whereas of ours it is the leader alone. It was not measured of 11.
 const CHROMIUM = {
   3: { runs: '10 of 11', up: 1010, mesh: 2877 + 1010, leader: 277, follower: 385, hundred: 2073, elected: 1297, crashed: 7284, handed: 1351, closed: 1431 },
   5: { runs: '10 of 11', up: 1957, mesh: 3873 + 1957, leader: 275, follower: 409, hundred: 3245, elected: 1197, crashed: 6601, handed: 1209, closed: 1412 },
   7: { runs: '10 of 10', up: 2695, mesh: 5039 + 2695, leader: 316, follower: 480, hundred: 4266, elected: 1098, crashed: 6561, handed: 1145, closed: 1527 },
 };
 
-// The means of the paper, on eight cores, a container for each member. Its links had 5 seconds before it was started, and
-// were closed when a member ended.
+// The means of the paper, on eight cores, a container for each member. Its links had 5 seconds before it was started,
+// and were closed when a member ended.
 const PAPER = {
   3: { runs: '7 of 7', up: 1050, mesh: 5000 + 1050, leader: 299, hundred: 1140, closed: 1454 },
   5: { runs: '7 of 7', up: 1910, mesh: 5000 + 1910, leader: 265, hundred: 1140, closed: 1165 },

@@ -1,5 +1,6 @@
 // A tab that somebody has removed from its room says so, forgets what it had stored, and comes back as another member
-// when it is asked to, or is loaded again; what it has not sent stays there to read. Run by `cargo xtask test --only browser`:
+// when it is asked to, or is loaded again; what it has not sent stays there to read. Run by `cargo xtask test --only
+// browser`:
 //
 //   node removed.mjs LIFERAFT CHROMIUM MODULES
 //

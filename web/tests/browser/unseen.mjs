@@ -1,6 +1,6 @@
-// What the chat page does with lines that nobody sees, and with what sends them: those that were said before the tab was
-// there are not counted as unread, Enter in the field of the name sends nothing, and a line that is too long stays. What
-// it shows besides: statistics, a log of messages, and a button for another member. Run by
+// What the chat page does with lines that nobody sees, and with what sends them: those that were said before the tab
+// was there are not counted as unread, Enter in the field of the name sends nothing, and a line that is too long stays.
+// What it shows besides: statistics, a log of messages, and a button for another member. Run by
 // `cargo xtask test --only browser`:
 //
 //   node unseen.mjs LIFERAFT CHROMIUM MODULES

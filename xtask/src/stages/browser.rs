@@ -29,8 +29,8 @@ const TAKEN: &str = "3";
 const FACADE: &str = "web/tests/browser/facade.mjs";
 const NODE: &str = "web/tests/browser/node.mjs";
 const ROOMS: &str = "web/tests/browser/rooms.mjs";
-/// The chat page: while nobody is reached, while nobody sees it, of a tab that was removed, as people use it who mean no
-/// good, and over plain HTTP.
+/// The chat page: while nobody is reached, while nobody sees it, of a tab that was removed, as people use it who mean
+/// no good, and over plain HTTP.
 const CHAT: [&str; 5] = [
     "web/tests/browser/offline.mjs",
     "web/tests/browser/unseen.mjs",
