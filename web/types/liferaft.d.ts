@@ -3,8 +3,8 @@
  * Members of a liferaft cluster in JavaScript: in browser tabs, and in Node.
  *
  * Times are milliseconds. Numbers are whole and at most `Number.MAX_SAFE_INTEGER`. Ids of servers and clusters are
- * texts such as `0x9f3c21ab…`, with up to 32 digits. Every promise that is rejected is rejected with a {@link
- * LiferaftError}.
+ * texts such as `0x9f3c21ab…`, with up to 32 digits. Every promise that is rejected is rejected with a
+ * {@link LiferaftError}.
  */
 
 /** What a key or a value is given as. A string stands for its UTF-8. */
@@ -318,8 +318,7 @@ export interface Status {
   /** For how long the storage has done nothing, if that is longer than normal. */
   readonly storageStalledMs?: number;
   /** Why it takes no part, if it takes none. `'forgotten'` and `'token'` need another invitation. A member that was
-   * removed stops once that is `isFinal`: when it has itself what the cluster has decided, and not the word of another.
-   * */
+   * removed stops once that is `isFinal`: when it has itself what the cluster has decided, and not another's word. */
   readonly exclusion?: { readonly reason: ExclusionReason; readonly message: string; readonly isFinal: boolean };
   /** What went wrong last. It may be long over. */
   readonly lastError?: string;
