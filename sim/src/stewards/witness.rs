@@ -74,6 +74,15 @@ struct Office {
     awake: Duration,
     /// What was committed when each learner was first seen.
     goals: BTreeMap<ServerId, Index>,
+    members: BTreeMap<ServerId, Membership>,
+}
+
+/// Since when a leader has known a server as a member. Answers to what it was asked before are nobody's: who was removed
+/// and comes back has no part in them.
+#[derive(Clone, Copy, Debug)]
+struct Membership {
+    after: Round,
+    awake: Duration,
 }
 
 /// For how long a leader has heard nothing new of a server, in time that it was awake.
@@ -81,7 +90,7 @@ struct Office {
 pub(crate) enum Silence {
     /// It has answered in this term, so long ago.
     Since(Duration),
-    /// It never has in this term, which is so old.
+    /// It never has in this term, or since it is a member, which is so long.
     Always(Duration),
 }
 
@@ -154,20 +163,41 @@ impl Witness {
     /// A leader's steward looks.
     pub(super) fn looks(&mut self, at: usize, view: &Oversight<'_>, now: Instant) {
         let awake = self.awake(at, now);
+        let all = || view.configuration.members().map(|(id, _)| id);
         let is_another = |office: &Office| office.term != view.term;
         if self.offices.get(&at).is_none_or(is_another) {
             let office = Office {
                 term: view.term,
                 awake,
                 goals: BTreeMap::new(),
+                members: all()
+                    .map(|id| {
+                        (
+                            id,
+                            Membership {
+                                after: Round::ZERO,
+                                awake,
+                            },
+                        )
+                    })
+                    .collect(),
             };
             self.offices.insert(at, office);
         }
         if let Some(office) = self.offices.get_mut(&at) {
+            let after = view.round;
+            office
+                .members
+                .retain(|id, _| view.configuration.contains(*id));
+            for id in all() {
+                office
+                    .members
+                    .entry(id)
+                    .or_insert(Membership { after, awake });
+            }
             let is_learner = |id: ServerId| view.configuration.is_learner(id);
             office.goals.retain(|id, _| is_learner(*id));
-            let all = view.configuration.members().map(|(id, _)| id);
-            for id in all.filter(|id| is_learner(*id)) {
+            for id in all().filter(|id| is_learner(*id)) {
                 office.goals.entry(id).or_insert(view.commit);
             }
         }
@@ -200,9 +230,17 @@ impl Witness {
         let awake = self.awake(at, now);
         let office = self.offices.get(&at);
         let term = office.map_or(Term::ZERO, |office| office.term);
+        let member = office.and_then(|office| office.members.get(&of));
+        let after = member.map_or(Round::ZERO, |member| member.after);
         match self.answers.get(&(at, of)) {
-            Some(answer) if answer.term == term => Silence::Since(awake - answer.awake),
-            Some(_) | None => Silence::Always(office.map_or(awake, |office| awake - office.awake)),
+            Some(answer) if answer.term == term && answer.round > after => {
+                Silence::Since(awake - answer.awake)
+            }
+            Some(_) | None => {
+                let since = member.map(|member| member.awake);
+                let since = since.or(office.map(|office| office.awake));
+                Silence::Always(since.map_or(awake, |since| awake - since))
+            }
         }
     }
 
