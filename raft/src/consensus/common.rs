@@ -47,6 +47,8 @@ pub(super) struct Common {
     pub(super) log: Log,
     pub(super) configurations: ConfigurationLog,
     pub(super) commit_index: Index,
+    /// When the commit index last moved.
+    committed_at: Instant,
     /// When a leader was last known to lead: when it last spoke to this server, or when this one ceased to be it.
     pub(super) led_at: Option<Instant>,
     pub(super) outbox: Outbox,
@@ -153,6 +155,7 @@ impl Common {
             announced_configuration: configurations.as_of(covered).0,
             configurations,
             commit_index: commit,
+            committed_at: now,
             led_at: None,
             outbox: Outbox::starting_at(persisted, stale_from, hard_state),
             out: Output::default(),
@@ -222,11 +225,16 @@ impl Common {
     }
 
     /// Stores the commit index when a configuration is committed, unless a snapshot tells of it: a server that it
-    /// leaves out must know after a restart that it has no vote any more.
-    pub(super) fn store_committed_configuration(&mut self) {
+    /// leaves out must know after a restart that it has no vote any more. Also when nothing has been committed for a
+    /// heartbeat interval: one that restarts and finds nobody has the state that it had shown.
+    pub(super) fn store_commit(&mut self) {
         let known = self.outbox.commit_written().max(self.snapshot_index());
-        let configured = self.configurations.newest_within(self.commit_to_store());
-        if configured > Some(known) {
+        let commit = self.commit_to_store();
+        if commit <= known {
+            return;
+        }
+        let is_at_rest = self.now.since(self.committed_at) >= self.config.heartbeat_interval();
+        if is_at_rest || self.configurations.newest_within(commit) > Some(known) {
             self.outbox.note_hard_state();
         }
     }
@@ -426,6 +434,7 @@ impl Common {
             return;
         }
         self.commit_index = index;
+        self.committed_at = self.now;
         self.announce_configuration();
     }
 

@@ -556,7 +556,7 @@ impl Raft {
             Role::PreCandidate(_) | Role::Candidate(_) => {}
         }
         let common = &mut self.common;
-        common.store_committed_configuration();
+        common.store_commit();
         let hard_state = common.hard_state();
         common
             .outbox

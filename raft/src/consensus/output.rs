@@ -117,9 +117,9 @@ pub struct HardState {
     /// Whom it voted for in that term.
     pub voted_for: Option<ServerId>,
     /// Up to here entries are committed, as it knew when this was handed out, and were durable here before: a crash in
-    /// the middle of the write that carries it leaves no commit index beyond the log. It may be far behind: it is
-    /// stored with what is stored anyway, when a configuration is committed, and after each 8 MiB of log: after a
-    /// restart a server need not hold what is known to be committed.
+    /// the middle of the write that carries it leaves no commit index beyond the log. It may be behind: it is stored
+    /// when a configuration is committed, when nothing has been for a heartbeat interval, and after each 8 MiB of log:
+    /// after a restart a server need not hold what is known to be committed.
     pub commit: Index,
     /// How long it waits after a restart before it votes or campaigns, since it may have promised that to a leader that
     /// reads by lease (see [`lease`](super::lease)): in nanoseconds, at most

@@ -72,6 +72,24 @@ fn a_committed_configuration_is_known_to_be_so_after_a_restart() {
     cluster.assert_applied_on([3], "a");
 }
 
+/// Else a chat that is opened again, and finds nobody, shows less than it did.
+#[test]
+fn who_restarts_alone_has_the_state_that_it_had_at_rest() {
+    for alone in [1, 3] {
+        let mut cluster = Cluster::of(3).with_leader(1);
+        cluster.commit(1, "a");
+        cluster.settle();
+        for id in 1..=3 {
+            cluster.crash(id);
+        }
+
+        cluster.restart(alone);
+        cluster.run_for(ONE_COMMAND);
+
+        cluster.assert_applied_on([alone], "a");
+    }
+}
+
 /// So a storage that recovers a long log knows what of it is committed, and need not hold that in memory.
 #[test]
 fn the_commit_index_is_stored_after_each_8_mib_of_log() {

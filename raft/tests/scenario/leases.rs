@@ -273,6 +273,8 @@ fn two_quick_restarts_with_a_shorter_timeout_cut_no_wait_short() {
 #[test]
 fn a_shorter_promise_is_stored_when_the_longer_ones_are_over() {
     let mut cluster = cluster();
+    // Its commit index is stored by then, with what it has promised.
+    cluster.run_for(3 * HEARTBEAT);
     assert_eq!(cluster.stored_hard_state(2).promise, ELECTION_TIMEOUT);
     cluster.crash(2);
     cluster.configure(2, built(hasty().read_lease(lease())));
