@@ -138,6 +138,7 @@ mod tests {
             "log matching",
             "commit on a quorum",
             "state machine safety",
+            "snapshot equals replay",
             "liveness",
         ];
         assert_found(Flaw::ChecksumsSkipped, &oracles);

@@ -15,6 +15,9 @@ use crate::clock::Nanos;
 /// A leader begins a round in each heartbeat interval. One that had no turn for longer than so many of them slept.
 const AWAKE_HEARTBEATS: u32 = 2;
 
+/// A leader that asks again does so within a heartbeat interval, and goes on asking after what is no sleep.
+const ASKING_HEARTBEATS: u32 = 1 + AWAKE_HEARTBEATS;
+
 /// What is known of each leader and of those that it asks.
 #[derive(Debug)]
 pub(crate) struct Witness {
@@ -211,7 +214,8 @@ impl Witness {
             after: view.round,
             asked_at: now,
         });
-        if inquiry.term != view.term || now.since(inquiry.asked_at) > heartbeat {
+        if inquiry.term != view.term || now.since(inquiry.asked_at) > heartbeat * ASKING_HEARTBEATS
+        {
             (inquiry.term, inquiry.after) = (view.term, view.round);
         }
         inquiry.asked_at = now;
