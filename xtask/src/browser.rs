@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::process::Program;
-use crate::workspace::{self, Workspace};
+use crate::workspace::{self, NATIVE, Workspace};
 
 /// What runs in the browser, and what drives it, from npm.
 const MODULES: &str = "peer@1.0.2 peerjs@1.5.5 playwright-core@1.65.1 qr@0.7.0";
@@ -65,10 +65,14 @@ impl Browser {
 
 /// Builds the program that has native members and a signaling server, with these pages, and returns where it is.
 pub(crate) fn build_program(workspace: &Workspace, site: &Path) -> Result<PathBuf> {
-    let build = workspace.cargo().args(
-        "build --package liferaft-cli --bin liferaft --locked --message-format json-render-diagnostics",
-    );
-    workspace::executable(build.env("LIFERAFT_PAGES", site))
+    let build = workspace
+        .cargo()
+        .args("test --no-run --test processes --message-format json-render-diagnostics")
+        .args(NATIVE)
+        .env("LIFERAFT_PAGES", site);
+    let built = workspace::executables(build)?;
+    let program = built.into_iter().find(|built| built.ends_with("liferaft"));
+    program.context("cargo built no program")
 }
 
 /// Runs a script of Node with these arguments, for so long at most.

@@ -46,9 +46,6 @@ pub(crate) struct Target {
     pub(crate) kind: Vec<String>,
     /// `bin` for a program, and what a library is else.
     pub(crate) crate_types: Vec<String>,
-    /// Without these of its package it is not built.
-    #[serde(rename = "required-features", default)]
-    pub(crate) required_features: Vec<String>,
 }
 
 /// What a script has found or installed.
@@ -132,6 +129,13 @@ impl Package {
             .filter(move |target| target.kind.iter().any(|own| own == kind))
     }
 }
+
+/// What the native stages build, beside the targets that each names: packages and features are the same in all, since
+/// cargo builds a dependency again for each other set of its features. The load generator has no tests, and what it
+/// speaks to etcd with takes long to build.
+pub(crate) const NATIVE: &str = "--workspace --exclude liferaft-network --locked --features \
+liferaft/metrics,liferaft/webrtc,liferaft/websocket,liferaft-raft/metrics,\
+liferaft-transport/qr,liferaft-transport/webrtc,liferaft-transport/websocket";
 
 /// Runs a build of one program whose messages come as JSON, and returns where that program is.
 pub(crate) fn executable(build: Program) -> Result<PathBuf> {

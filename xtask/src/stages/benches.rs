@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Checks, Stage};
-use crate::workspace::Workspace;
+use crate::workspace::{NATIVE, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
     name: "benches",
@@ -18,23 +18,13 @@ pub(super) const STAGE: Stage = Stage {
 const DEADLINE: Duration = Duration::from_secs(5 * 60);
 
 fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
-    workspace
-        .cargo()
-        .args("test --workspace --exclude liferaft-network --benches --no-run --locked")
-        .run()?;
-    for package in workspace.members() {
-        for bench in package.targets_of_kind("bench") {
-            workspace
-                .cargo()
-                .args("test --quiet --locked --package")
-                .arg(&package.name)
-                .arg("--bench")
-                .arg(&bench.name)
-                .arg("--features")
-                .arg(bench.required_features.join(","))
-                .deadline(DEADLINE)
-                .run()?;
-        }
-    }
-    Ok(())
+    // Not `--benches`, which are the unit tests as well.
+    let benches = || {
+        let packages = workspace.members();
+        let benches = packages.flat_map(|package| package.targets_of_kind("bench"));
+        let cargo = workspace.cargo().args("test --quiet").args(NATIVE);
+        benches.fold(cargo, |cargo, bench| cargo.arg("--bench").arg(&bench.name))
+    };
+    benches().arg("--no-run").run()?;
+    benches().deadline(DEADLINE).run()
 }

@@ -12,7 +12,7 @@ use crate::browser::{BY_HAND, Browser, HIDDEN, KILLS, RELOADS, SNAPSHOT, build_p
 use crate::process::Program;
 use crate::wasm_tools::Tools;
 use crate::web::{self, Made};
-use crate::workspace::{self, Workspace};
+use crate::workspace::{self, NATIVE, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
     name: "browser",
@@ -54,13 +54,9 @@ const KIT: &str = "--package liferaft-web --no-run --message-format json-render-
 /// Runs a command while npm's `peer` serves.
 const PUBLISHED_SERVER: &str = "signaling/tests/members/peerjs.mjs";
 /// What our members do with it: ends of links, and processes.
-const AT_PUBLISHED_SERVER: [&str; 2] = [
-    "cargo test --package liferaft-signaling --test members --locked -- --ignored a_published_server",
-    "cargo test --package liferaft-cli --test processes --locked -- --ignored a_published_server",
-];
+const AT_PUBLISHED_SERVER: &str = "cargo test --test members --test processes";
 /// Dials a member of ours by a published client.
-const VISITED_MEMBER: &str =
-    "test --package liferaft-signaling --test members --locked -- --ignored a_published_client";
+const VISITED_MEMBER: &str = "test --test members";
 /// For each script, not counting builds and installations.
 const DEADLINE: Duration = Duration::from_secs(150);
 
@@ -74,16 +70,18 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     };
     let Made { site, package } = web::make(workspace, true)?;
     let program = build_program(workspace, &site)?;
-    for members in AT_PUBLISHED_SERVER {
-        let node = workspace.program(Program::new("node"));
-        let server = node.arg(PUBLISHED_SERVER).arg(&modules);
-        // As the program is built, so that it is not built again.
-        server.args(members).env("LIFERAFT_PAGES", &site).run()?;
-    }
+    let node = workspace.program(Program::new("node"));
+    let server = node.arg(PUBLISHED_SERVER).arg(&modules);
+    // As the program is built, so that it is not built again.
+    let server = server.env("LIFERAFT_PAGES", &site);
+    let members = server.args(AT_PUBLISHED_SERVER).args(NATIVE);
+    members.args("-- --ignored a_published_server").run()?;
     let drive = |script: &str, arguments: &[&Path]| drive(workspace, script, arguments, DEADLINE);
     workspace
         .cargo()
         .args(VISITED_MEMBER)
+        .args(NATIVE)
+        .args("-- --ignored a_published_client")
         .env("CHROMIUM", &chromium)
         .env("PEERJS_MODULES", &modules)
         .run()?;

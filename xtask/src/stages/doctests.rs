@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use super::copied::repeats;
 use super::tests::note_ignored;
 use super::{Checks, Stage};
-use crate::workspace::Workspace;
+use crate::workspace::{NATIVE, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
     name: "doctests",
@@ -28,7 +28,8 @@ fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
     );
     workspace
         .cargo()
-        .args("test --workspace --doc --locked --features liferaft-transport/webrtc,liferaft-transport/websocket")
+        .args("test --doc")
+        .args(NATIVE)
         .deadline(DEADLINE)
         .run_with_lines(|line| note_ignored(line, checks))
 }

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use super::{Checks, Stage};
 use crate::process::Program;
-use crate::workspace::{Target, Workspace};
+use crate::workspace::{NATIVE, Target, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
     name: "examples",
@@ -25,7 +25,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
     workspace
         .cargo()
-        .args("build --workspace --examples --locked")
+        .args("build --examples")
+        .args(NATIVE)
         .run()?;
     // Whatever an example keeps begins empty each time.
     let kept = workspace.target.join("examples-kept");

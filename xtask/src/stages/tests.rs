@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::{Checks, Stage};
-use crate::workspace::Workspace;
+use crate::workspace::{NATIVE, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
     name: "tests",
@@ -23,38 +23,27 @@ const TURN_SERVER: &str = "LIFERAFT_TURNSERVER";
 const DEADLINE: Duration = Duration::from_secs(10 * 60);
 
 fn run(workspace: &Workspace, checks: &mut Checks) -> Result<()> {
-    // The load generator has no tests, and what it speaks to etcd with takes long to build.
-    const TARGETS: &str =
-        "test --workspace --exclude liferaft-network --lib --bins --tests --locked";
-    workspace.cargo().args(TARGETS).arg("--no-run").run()?;
-    let mut tests = workspace.cargo().args(TARGETS).deadline(DEADLINE);
+    let targets = || {
+        workspace
+            .cargo()
+            .args("test --lib --bins --tests")
+            .args(NATIVE)
+    };
+    targets().arg("--no-run").run()?;
+    let mut tests = targets().deadline(DEADLINE);
     match std::env::var_os(CONFORMANCE) {
         Some(folder) => tests = tests.env(CONFORMANCE, absolute(folder.as_ref())?),
         None => checks.skip_part(format!("{CONFORMANCE} is not set: no cases of another's")),
     }
-    let turn_server = turn_server(workspace, checks)?;
-    // Routers that translate addresses are made of it. What the tests miss, they say themselves.
-    workspace.set_up("setup-nftables.sh")?;
-    if let Some(turn_server) = &turn_server {
+    if let Some(turn_server) = turn_server(workspace, checks)? {
         tests = tests.env(TURN_SERVER, turn_server);
     }
+    // Routers that translate addresses are made of it. What the tests miss, they say themselves.
+    workspace.set_up("setup-nftables.sh")?;
     tests.run_with_lines(|line| {
         note_ignored(line, checks);
         note_skipped(line, checks);
-    })?;
-    for with_feature in [
-        "test -p liferaft-raft --features metrics --test metrics --locked",
-        "test -p liferaft-transport --features qr --test qr --locked",
-        "test -p liferaft-transport --features webrtc,websocket --lib --test webrtc --test websocket --test websocket_kit --locked",
-        "test -p liferaft --features websocket --test websocket --locked",
-    ] {
-        let mut tests = workspace.cargo().args(with_feature);
-        if let Some(turn_server) = &turn_server {
-            tests = tests.env(TURN_SERVER, turn_server);
-        }
-        tests.run()?;
-    }
-    Ok(())
+    })
 }
 
 /// Returns the coturn that the tests of STUN and TURN start, if there is one.
