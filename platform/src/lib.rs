@@ -1,9 +1,9 @@
 //! The one place that asks where it runs: time, timers, tasks, entropy and files that others may not read.
 //!
 //! It also defines what every layer above names alike: [`ServerId`] and [`ClusterId`], and what a server tells of
-//! itself: its [`PublicKey`], [`Starts`], [`Versions`], [`Address`]es and [`Label`]. These and [`CACHED_BYTES_MAX`] are
-//! all that remains without the feature `std`, which is on by default; the crate is `no_std` then. The feature `serde`
-//! lets them be serialised, but for [`Starts`].
+//! itself: its [`PublicKey`], [`Starts`], [`Versions`], [`Address`]es and [`Label`]. These, [`CACHED_BYTES_MAX`] and
+//! [`caught`] are all that remains without the feature `std`, which is on by default; the crate is `no_std` then. The
+//! feature `serde` lets them be serialised, but for [`Starts`].
 //!
 //! Everything above is the same code natively (tokio) and in browsers or Node (wasm32). What differs is in the pair
 //! `native.rs` / `wasm/mod.rs`, which offer the same names; this file chooses between them and says what they promise.
@@ -37,6 +37,7 @@ mod files;
 mod identity;
 mod label;
 mod memory;
+mod panics;
 mod public_key;
 mod sorted_map;
 mod starts;
@@ -64,6 +65,9 @@ pub use files::private_file;
 pub use identity::{ClusterId, ParseIdError, ServerId};
 pub use label::{LABEL_BYTES_MAX, Label, LabelError};
 pub use memory::CACHED_BYTES_MAX;
+pub use panics::caught;
+#[cfg(feature = "std")]
+pub use panics::caught_in;
 pub use public_key::{PUBLIC_KEY_BYTES, ParseKeyError, PublicKey, TokenKey};
 pub use sorted_map::{Elements, Entry, Iter, IterMut, SortedMap, SortedSet};
 pub use starts::{EARLIER_STARTS_MAX, Starts};

@@ -86,13 +86,12 @@
 use core::any::type_name;
 use core::hint::black_box;
 
+use liferaft_platform::caught;
 use postcard::de_flavors::{Flavor, Slice};
 use postcard::ser_flavors::Size;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-
-use crate::panics::caught;
 
 /// The most stack that [`decode`] takes, in bytes: 512 KiB, which a thread has room for natively and in browsers.
 pub const STACK_BYTES_MAX: usize = 512 << 10;

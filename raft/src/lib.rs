@@ -27,8 +27,6 @@ pub mod entry;
 pub mod identity;
 pub mod ids;
 pub mod message;
-#[cfg(feature = "driver")]
-mod panics;
 pub mod policy;
 #[cfg(feature = "driver")]
 pub mod sessions;

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft_platform as platform;
+use liferaft_platform::{caught, caught_in};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
@@ -28,7 +29,6 @@ use crate::codec;
 use crate::consensus::Apply;
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, Term};
-use crate::panics::{caught, caught_in};
 use crate::sessions::{CommandHeader, Envelope, Joined, Joining, Outcome, Sessions};
 use crate::sorted::SortedMap;
 use crate::state_machine::{ApplyContext, Capture, StateMachine};

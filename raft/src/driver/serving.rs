@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use liferaft_platform::caught;
 use liferaft_transport::access::{Permit, Role};
 
 pub(super) use self::clients::{Answered, ClientCodec, ClientReader, Serving};
@@ -31,7 +32,6 @@ use crate::codec;
 use crate::configuration::{Scope, TokenKey};
 use crate::consensus::{ProposalId, ProposeRefused};
 use crate::ids::{LogPosition, ServerId};
-use crate::panics::caught;
 use crate::sessions::{Envelope, Owner, owned_registration};
 use crate::state_machine::StateMachine;
 use crate::time::Instant;

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use liferaft_platform as platform;
+use liferaft_platform::caught;
 
 use super::{Applier, Report};
 use crate::consensus::Snapshot;
 use crate::driver::fault::MachineFault;
 use crate::driver::snapshots::read_part;
 use crate::ids::Index;
-use crate::panics::caught;
 use crate::sessions::{Sessions, SnapshotError, Splitting};
 use crate::state_machine::{RestoreError, Restoring, StateMachine};
 use crate::storage::{SnapshotLane, StorageError};

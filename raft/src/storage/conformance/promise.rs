@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::panics::caught_in;
+use liferaft_platform::caught_in;
 
 /// Makes a check.
 ///
@@ -30,9 +30,9 @@ pub(crate) use each_is_kept;
 #[cfg(test)]
 mod tests {
     use futures::executor::block_on;
+    use liferaft_platform::caught;
 
     use super::*;
-    use crate::panics::caught;
 
     #[test]
     fn a_broken_promise_is_told_by_its_name() {
