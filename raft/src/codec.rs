@@ -17,17 +17,14 @@
 //! refused if decoding it takes more than [`CHECKED_STACK_BYTES_MAX`] of stack, some hundreds of levels or more. What a
 //! state machine does with the levels of a command by nested calls is its own matter.
 //!
-//! [`propose`](crate::driver::Handle::propose) and [`push`](crate::driver::Outbox::push) decode what they have encoded
-//! before anything is sent, and refuse what does not come back, or panics on its way, with
-//! [`Unserialisable`](crate::driver::ProposeError::Unserialisable). A leader drops what it cannot decode when another
-//! member forwards it. An entry that a member cannot decode all the same, since a later version wrote it, stops that
-//! member with the entry's index and the type's name
-//! ([`MachineFault::Undecodable`](crate::driver::MachineFault::Undecodable)): to pass over it would let the member's
-//! state differ from that of all others.
+//! `propose` and `push` decode what they have encoded before anything is sent, and refuse what does not come back, or
+//! panics on its way, with `Unserialisable`. A leader drops what it cannot decode when another member forwards it. An
+//! entry that a member cannot decode all the same, since a later version wrote it, stops that member with the entry's
+//! index and the type's name (`MachineFault::Undecodable`): to pass over it would let the member's state differ from
+//! that of all others.
 //!
 //! A reply comes back to its caller as it is, unless it travels in a snapshot. There, one that does not decode costs
-//! its caller the reply and nothing else: the command is done, and the error says so
-//! ([`ReplyUnreadable`](crate::driver::ProposeError::ReplyUnreadable)).
+//! its caller the reply and nothing else: the command is done, and the error says so (`ReplyUnreadable`).
 //!
 //! # What may change
 //!
@@ -83,6 +80,9 @@
 //! [serde]: https://serde.rs
 //! [postcard]: https://postcard.jamesmunns.com/wire-format
 
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::any::type_name;
 use core::hint::black_box;
 
@@ -169,12 +169,15 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
 ///
 /// # Errors
 /// As of [`decode`], beyond [`CHECKED_STACK_BYTES_MAX`].
-pub(crate) fn check<T: DeserializeOwned>(bytes: &[u8]) -> Result<(), CodecError> {
+pub fn check<T: DeserializeOwned>(bytes: &[u8]) -> Result<(), CodecError> {
     decode_within::<T>(CHECKED_STACK_BYTES_MAX, bytes).map(drop)
 }
 
 /// Returns the bytes of a value behind others, once it is sure that they decode.
-pub(crate) fn encode_checked<T>(behind: Vec<u8>, value: &T) -> Result<Vec<u8>, CodecError>
+///
+/// # Errors
+/// As of [`encode`] and [`check`].
+pub fn encode_checked<T>(behind: Vec<u8>, value: &T) -> Result<Vec<u8>, CodecError>
 where
     T: Serialize + DeserializeOwned,
 {

@@ -2,12 +2,12 @@
 //!
 //! The crate has two halves, and the first knows nothing of the second:
 //!
-//! - [`consensus`]: the protocol as a deterministic value. Events and the time go in, outputs come out: no async, no
-//!   clock, no I/O. It is `no_std` + alloc, and all that remains with `default-features = false`.
-//! - [`driver`] (feature `driver`, on by default): one task that gives a [`consensus::Raft`] time, disk,
-//!   network and a [`StateMachine`](crate::state_machine::StateMachine), behind a cloneable handle.
-//!
-//! [`wire`] is the encoding of what members say to one another and of what they store.
+//! - values, `no_std` + alloc, which are all that remains with `default-features = false`: [`consensus`] is the
+//!   protocol, deterministic. Events and the time go in, outputs come out: no async, no clock, no I/O. [`wire`] encodes
+//!   what members say to one another and what they store, [`sessions`] makes each command take effect once on a
+//!   [`StateMachine`](state_machine::StateMachine), and [`policy`] decides who should take part.
+//! - [`driver`] (feature `driver`, on by default): one task that gives a [`consensus::Raft`] time, disk, network and a
+//!   state machine, behind a cloneable handle.
 
 #![cfg_attr(not(feature = "driver"), no_std)]
 
@@ -15,7 +15,6 @@ extern crate alloc;
 
 pub mod admission;
 pub mod boots;
-#[cfg(feature = "driver")]
 pub mod codec;
 pub mod config;
 pub mod configuration;
@@ -28,10 +27,8 @@ pub mod identity;
 pub mod ids;
 pub mod message;
 pub mod policy;
-#[cfg(feature = "driver")]
 pub mod sessions;
 pub mod sorted;
-#[cfg(feature = "driver")]
 pub mod state_machine;
 #[cfg(feature = "driver")]
 pub mod storage;

@@ -1,5 +1,8 @@
 //! Defines what users write: a state machine.
 
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -19,11 +22,11 @@ use crate::time::ClusterTime;
 ///
 /// # Panics
 /// A panic in [`apply`](Self::apply), [`advance`](Self::advance) or [`wakes_at`](Self::wakes_at) stops the member with
-/// the index of the entry ([`MachineFault::Panicked`](crate::driver::MachineFault::Panicked)). All members apply the
-/// same entry to the same state, so all of them stop, and stop again when they are restarted, until a version that does
-/// not panic there takes over. A command that makes no sense is better answered by a reply that says so. A panic in
-/// [`snapshot`](Self::snapshot), in its [`Capture`], in [`restore`](Self::restore) or in [`Restoring`] stops the member
-/// as well. A panic in [`query`](Self::query) fails that read alone. Where the serde code of a command panics, the
+/// the index of the entry (`MachineFault::Panicked`). All members apply the same entry to the same state, so all of
+/// them stop, and stop again when they are restarted, until a version that does not panic there takes over. A command
+/// that makes no sense is better answered by a reply that says so. A panic in [`snapshot`](Self::snapshot), in its
+/// [`Capture`], in [`restore`](Self::restore) or in [`Restoring`] stops the member as well. A panic in
+/// [`query`](Self::query) fails that read alone. Where the serde code of a command panics, the
 /// command is refused before it is sent; where that of a reply does, its caller is told that it cannot be read.
 ///
 /// All of this holds where panics unwind. Where they abort, as in WebAssembly or with `panic = "abort"`, any of them
@@ -107,15 +110,14 @@ pub trait StateMachine: Send + 'static {
 
     /// Answers a question without changing the state.
     ///
-    /// If it panics, that read ends with [`ReadError::Panicked`](crate::driver::ReadError::Panicked) and the member's
-    /// log has the message; the state machine is used again. What it changes behind a lock or a cell must survive that.
+    /// If it panics, that read ends with `ReadError::Panicked` and the member's log has the message; the state machine
+    /// is used again. What it changes behind a lock or a cell must survive that.
     fn query(&self, query: Self::Query) -> Self::Answer;
 
     /// Whether a command stays within the keys that a client's invitation is for
-    /// ([`Terms::within_prefixes`](crate::driver::Terms::within_prefixes)): whatever it changes, and whatever its reply
-    /// tells of. The leader asks before it takes a command of a client whose invitation is limited, and of no other.
-    /// Default: it does not, so that such clients write nothing.
-    ///
+    /// (`Terms::within_prefixes`): whatever it changes, and whatever its reply tells of. The leader asks before it
+    /// takes a command of a client whose invitation is limited, and of no other. Default: it does not, so that such
+    /// clients write nothing.
     /// It is judged on the leader's task, by the command alone, and has to be quick. If it panics, the command is
     /// refused.
     fn is_command_within(command: &Self::Command, scope: &Scope) -> bool {

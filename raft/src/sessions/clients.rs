@@ -4,7 +4,7 @@
 //! are issued by operators, so what the clients of a cluster share is shared between tokens. Clients that an open
 //! cluster let in without one share among themselves, and count as one token where all are compared.
 
-use std::cmp::Reverse;
+use core::cmp::Reverse;
 
 use super::order::Order;
 use super::{CLIENT_SESSIONS_MAX, TOKEN_SESSIONS_MAX};

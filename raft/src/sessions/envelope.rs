@@ -4,6 +4,9 @@
 //! filled in when its session and number are known. It is replicated verbatim: a kind that a member does not know must
 //! stop it, since others may apply what it would skip.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use thiserror::Error;
 
 use super::Owner;

@@ -2,8 +2,9 @@
 //!
 //! Layout: a version byte, the length of the table in 8 bytes, the table, the state.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 use serde::Serialize;

@@ -29,11 +29,11 @@ mod order;
 mod session;
 mod snapshot;
 
-use std::borrow::Cow;
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::cmp::Reverse;
+use core::time::Duration;
 
 use serde::Serialize;
 
@@ -356,7 +356,7 @@ impl<R: Clone> Sessions<R> {
     /// The open session of the highest nonce in this range, with that nonce. A member that counts its registrations up
     /// finds its latest, although a copy of an earlier registration may have opened a session after it.
     #[must_use]
-    pub fn find(&self, nonces: std::ops::RangeInclusive<u128>) -> Option<(u128, Index)> {
+    pub fn find(&self, nonces: core::ops::RangeInclusive<u128>) -> Option<(u128, Index)> {
         let nonces = (None, *nonces.start())..=(None, *nonces.end());
         let latest = self.by_nonce.range(nonces).next_back();
         latest.map(|((_, nonce), name)| (*nonce, *name))

@@ -7,7 +7,7 @@
 //!
 //! Keys are numbers, of cluster times or of indices: so both share one code.
 
-use std::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::Index;
 

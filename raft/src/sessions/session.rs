@@ -1,6 +1,7 @@
 //! One session: what is acknowledged, and the replies that its member may not have seen yet.
 
-use std::collections::VecDeque;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 
 use serde::Serialize;
 

@@ -6,9 +6,11 @@
 //! A reply that has no bytes, or whose bytes are none of this version, costs its caller the reply and nobody a
 //! snapshot: its command stays done, under its number, and the bytes stay as they are.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
