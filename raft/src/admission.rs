@@ -87,7 +87,6 @@ pub enum Sender {
 
 /// What becomes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
 pub enum Admission {
     /// It is taken for what it says.
     Take,

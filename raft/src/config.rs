@@ -201,19 +201,18 @@ impl Config {
         &self.limits
     }
 
-    pub(crate) fn set_timing(&mut self, timing: Timing) {
+    /// Changes the timing of a member that runs.
+    pub fn set_timing(&mut self, timing: Timing) {
         self.timing = timing;
     }
 
     /// The core takes whatever fits into an entry of the cluster: a member's own bound is for its own callers.
-    #[cfg(feature = "driver")]
-    pub(crate) fn lift_command_bytes_max(&mut self) {
+    pub fn lift_command_bytes_max(&mut self) {
         self.limits.command_bytes_max = u64::MAX;
     }
 
     /// The member's clock may miss this much of the time that its machine was suspended.
-    #[cfg(feature = "driver")]
-    pub(crate) fn set_uncounted_max(&mut self, uncounted_max: Duration) {
+    pub fn set_uncounted_max(&mut self, uncounted_max: Duration) {
         if let Some(lease) = &mut self.read_lease {
             lease.uncounted_max = uncounted_max;
         }

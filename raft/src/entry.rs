@@ -71,12 +71,12 @@ impl Entry {
 }
 
 /// Returns what so many entries take in memory that have this weight.
-pub(crate) const fn memory(weight: u64, count: usize) -> u64 {
+pub const fn memory(weight: u64, count: usize) -> u64 {
     weight + count as u64 * (ENTRY_MEMORY_BYTES - ENTRY_OVERHEAD_BYTES)
 }
 
 /// Appends an entry. The room that is reserved for others is no more than a quarter of what the entries take.
-pub(crate) fn push(entries: &mut VecDeque<Entry>, entry: Entry) {
+pub fn push(entries: &mut VecDeque<Entry>, entry: Entry) {
     if entries.len() == entries.capacity() {
         entries.reserve_exact((entries.len() / ROOM).max(FEW));
     }

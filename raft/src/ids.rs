@@ -143,7 +143,8 @@ impl fmt::Debug for LogPosition {
 }
 
 /// Ends an error's text with the leader's name, if it is known.
-pub(crate) struct Hint<'a>(pub(crate) &'a Option<ServerId>);
+#[derive(Clone, Copy, Debug)]
+pub struct Hint<'a>(pub &'a Option<ServerId>);
 
 impl fmt::Display for Hint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

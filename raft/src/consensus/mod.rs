@@ -72,9 +72,8 @@ pub use input::{
     ReadId,
 };
 pub use log::Outline;
-// For storages, which only the driver has.
-#[cfg(feature = "driver")]
-pub(crate) use output::select;
+// For storages.
+pub use output::select;
 pub use output::{
     Apply, ChangeError, EntriesRead, EntriesReader, Event, HardState, InvalidChange, Output,
     ProposeRefused, ReadRefused, Reception, Recovered, Refusal, RoleKind, Snapshot, SnapshotName,

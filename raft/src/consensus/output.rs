@@ -220,7 +220,7 @@ impl EntriesRead {
 
 /// Returns the entry at `from`, and those after it up to `through`, as many as weigh no more than `bytes_max` together;
 /// the first one however much it weighs, and none if it is not among these.
-pub(crate) fn select<'a>(
+pub fn select<'a>(
     stored: impl IntoIterator<Item = &'a Entry>,
     from: Index,
     through: Index,
@@ -276,7 +276,6 @@ pub enum Apply {
 
 /// What an observer may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Event {
     /// This server plays another role, or the same one in another term.
     RoleChanged {
@@ -377,7 +376,6 @@ pub enum Refusal {
 
 /// Why a proposal was not appended.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
 pub enum ProposeRefused {
     /// This server does not lead.
     #[error("not done: this server does not lead{}", Hint(.leader))]
@@ -413,7 +411,6 @@ pub enum ProposeRefused {
 
 /// Why a read may not be served. It can be asked again.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
 pub enum ReadRefused {
     /// No leader could confirm it.
     #[error("not done: no leader confirmed the read{}", Hint(.leader))]
@@ -431,7 +428,6 @@ pub enum ReadRefused {
 
 /// Why a membership change was not made, or what is not known of it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
 pub enum ChangeError {
     /// This server does not lead. Nothing was changed.
     #[error("not done: this server does not lead{}", Hint(.leader))]

@@ -42,7 +42,6 @@ pub enum SnapshotError {
 
 /// Why a snapshot cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
 pub enum JoinError {
     /// It is longer than allowed.
     #[error("the snapshot has {bytes} bytes, {bytes_max} are allowed")]

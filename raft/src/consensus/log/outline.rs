@@ -100,7 +100,7 @@ impl Outline {
     ///
     /// # Errors
     /// See [`push`](Self::push).
-    pub(crate) fn push_stored(&mut self, entry: &Entry) -> Result<(), RecoveryError> {
+    pub fn push_stored(&mut self, entry: &Entry) -> Result<(), RecoveryError> {
         if self.is_empty() {
             let base = LogPosition::new(Term::ZERO, entry.index.previous());
             *self = Self::starting_after(base, ClusterTime::ZERO);
