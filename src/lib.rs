@@ -582,16 +582,17 @@
 //!
 //! Everything runs natively under tokio and, without it, in browsers and Node (`wasm32-unknown-unknown`). Features to
 //! choose are `metrics`, `qr`, `webrtc` and `websocket`. Who wants the protocol alone, `no_std` and without a runtime,
-//! depends on `liferaft-raft` with `default-features = false`.
+//! depends on `liferaft-raft`.
 //!
 //! [serde]: https://docs.rs/serde
 //! [docs/storage.md]: https://github.com/liferaft/liferaft/blob/main/docs/storage.md
 
 pub use liferaft_kv as kv;
+pub use liferaft_node::{driver, identity, storage};
 pub use liferaft_platform as platform;
 pub use liferaft_raft::{
-    admission, boots, codec, config, configuration, consensus, driver, entry, identity, ids,
-    message, policy, sessions, state_machine, storage, time, wire,
+    admission, boots, codec, config, configuration, consensus, entry, ids, message, policy,
+    sessions, state_machine, time, wire,
 };
 pub use liferaft_transport as transport;
 

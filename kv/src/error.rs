@@ -3,7 +3,7 @@
 use core::fmt;
 
 use bytes::Bytes;
-use liferaft_raft::driver::{ProposeError, ReadError};
+use liferaft_node::driver::{ProposeError, ReadError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 

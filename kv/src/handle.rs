@@ -4,7 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
-use liferaft_raft::driver::{Calls, Handle, Local};
+use liferaft_node::driver::{Calls, Handle, Local};
 
 use crate::command::Command;
 use crate::count::Count;
@@ -50,7 +50,7 @@ use crate::txn::{Txn, TxnDone};
 /// [`KvError::Propose`] tells "not done" from "unknown", for which the deadline of [`within`](Self::within) matters.
 ///
 /// # Clients
-/// A [`Client`](liferaft_raft::driver::Client) of the cluster has the same operations, `KvHandle<Client<Kv>>`, but for
+/// A [`Client`](liferaft_node::driver::Client) of the cluster has the same operations, `KvHandle<Client<Kv>>`, but for
 /// those that ask the member itself: those called `…_local`, and outboxes. Its watches are
 /// [`ClientWatch`](crate::ClientWatch)es. What it reads at once fits into a frame, so a long sequence is read in parts.
 pub struct KvHandle<H = Handle<Kv>> {

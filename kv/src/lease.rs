@@ -4,8 +4,8 @@ use core::fmt;
 use core::time::Duration;
 
 use futures::channel::oneshot;
+use liferaft_node::driver::{Calls, Handle, ProposeError, UnknownCause};
 use liferaft_platform as platform;
-use liferaft_raft::driver::{Calls, Handle, ProposeError, UnknownCause};
 
 use crate::command::Command;
 use crate::entry::LeaseId;

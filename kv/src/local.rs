@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use bytes::Bytes;
-use liferaft_raft::driver::Local;
+use liferaft_node::driver::Local;
 
 use crate::error::KvError;
 use crate::handle::KvHandle;
@@ -15,7 +15,7 @@ use crate::revision::Revised;
 
 impl KvHandle {
     /// The value of a key as this member knows it, if that is at most so old; otherwise the leader is asked first. See
-    /// [`Handle::read_local_within`](liferaft_raft::driver::Handle::read_local_within).
+    /// [`Handle::read_local_within`](liferaft_node::driver::Handle::read_local_within).
     ///
     /// ```no_run
     /// # mod liferaft { pub use liferaft_kv as kv; }

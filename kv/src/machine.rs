@@ -29,7 +29,7 @@ use crate::watch::{Backlog, Hub, Subscription};
 /// machine it can be driven by hand, in a test for example:
 ///
 /// ```
-/// # mod liferaft { pub use {liferaft_kv as kv, liferaft_raft::*}; }
+/// # mod liferaft { pub use {liferaft_kv as kv, liferaft_node::*, liferaft_raft::*}; }
 /// use liferaft::kv::{Command, Done, Kv};
 /// use liferaft::ids::{Index, Term};
 /// use liferaft::state_machine::{ApplyContext, StateMachine};

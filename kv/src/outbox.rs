@@ -5,7 +5,7 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use liferaft_raft::driver::{
+use liferaft_node::driver::{
     FlushError, OpenOutboxError, Outbox, OutboxConfig, OutboxError, PendingCommand, PushError,
     Ticket,
 };
@@ -29,7 +29,7 @@ use crate::txn::{Txn, TxnDone};
 /// Each write returns at once with a [`KvTicket`], which can be awaited for its result, or dropped.
 ///
 /// ```
-/// # mod liferaft { pub use {liferaft_kv as kv, liferaft_raft::*, liferaft_transport as transport}; }
+/// # mod liferaft { pub use {liferaft_kv as kv, liferaft_node::*, liferaft_raft::*, liferaft_transport as transport}; }
 /// # use liferaft::kv::{Kv, KvHandle};
 /// # use liferaft::driver::Member;
 /// # use liferaft::storage::{MemoryStorage, Storage};

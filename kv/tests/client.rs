@@ -9,12 +9,12 @@ use liferaft_kv::{
     ClientWatch, Compare, CompareAndSet, Count, Keys, Kv, KvError, KvHandle, Refused, Revision,
     Scan, Step, Txn, WatchEvent,
 };
-use liferaft_raft::config::Config;
-use liferaft_raft::driver::{
+use liferaft_node::driver::{
     Client, ClientRefused, Founding, Handle, Member, ProposeError, ReadError, Terms,
 };
-use liferaft_raft::identity::Identity;
-use liferaft_raft::storage::{MemoryStorage, Storage};
+use liferaft_node::identity::Identity;
+use liferaft_node::storage::{MemoryStorage, Storage};
+use liferaft_raft::config::Config;
 use liferaft_transport::memory::MemoryNetwork;
 
 /// Three members of a closed cluster that serve clients, and their network.

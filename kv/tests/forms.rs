@@ -11,7 +11,7 @@ use cluster::Cluster;
 use cluster::patience::soon;
 use futures::StreamExt;
 use liferaft_kv::{Compare, Count, Keys, KvError, Order, Revision, Scan, Step, Txn};
-use liferaft_raft::driver::OutboxConfig;
+use liferaft_node::driver::OutboxConfig;
 
 /// What an expression becomes with "k" in each of its forms.
 macro_rules! with_each_form {

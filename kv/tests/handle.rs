@@ -8,7 +8,7 @@ use std::time::Duration;
 use cluster::Cluster;
 use liferaft_kv::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use liferaft_kv::{CompareAndSet, Count, Kind, KvError, Refused};
-use liferaft_raft::driver::ReadError;
+use liferaft_node::driver::ReadError;
 
 #[tokio::test(start_paused = true)]
 async fn what_is_set_is_read_until_it_is_deleted() -> Result<(), KvError> {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use liferaft_kv::limits::KEY_BYTES_MAX;
 use liferaft_kv::{CompareAndSet, Count, Kv, KvHandle, KvOutboxError, KvPushError, Refused, Step};
+use liferaft_node::driver::{Founding, Member, OutboxConfig, PushError};
+use liferaft_node::storage::{MemoryStorage, Storage};
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Founding, Member, OutboxConfig, PushError};
 use liferaft_raft::ids::ClusterId;
-use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::memory::MemoryNetwork;
 use patience::soon;
 

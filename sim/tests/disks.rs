@@ -7,9 +7,9 @@
 
 use std::collections::BTreeSet;
 
+use liferaft_node::storage::faulty::{Fault, FaultyStore};
 use liferaft_raft::consensus::{Recovered, Write};
 use liferaft_raft::entry::Entry;
-use liferaft_raft::storage::faulty::{Fault, FaultyStore};
 use liferaft_sim::dice::Dice;
 use liferaft_sim::disk::{Disk, Survival};
 

@@ -134,7 +134,7 @@ impl Package {
 /// cargo builds a dependency again for each other set of its features. The load generator has no tests, and what it
 /// speaks to etcd with takes long to build.
 pub(crate) const NATIVE: &str = "--workspace --exclude liferaft-network --locked --features \
-liferaft/metrics,liferaft/webrtc,liferaft/websocket,liferaft-raft/metrics,\
+liferaft/metrics,liferaft/webrtc,liferaft/websocket,liferaft-node/metrics,\
 liferaft-transport/qr,liferaft-transport/webrtc,liferaft-transport/websocket";
 
 /// Runs a build of one program whose messages come as JSON, and returns where that program is.

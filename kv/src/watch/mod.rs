@@ -21,8 +21,8 @@ use core::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
+use liferaft_node::driver::{Handle, ReadError};
 use liferaft_platform as platform;
-use liferaft_raft::driver::{Handle, ReadError};
 use thiserror::Error;
 
 pub(crate) use hub::Hub;

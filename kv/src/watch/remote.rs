@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream};
+use liferaft_node::driver::{Client, ReadError};
 use liferaft_platform as platform;
-use liferaft_raft::driver::{Client, ReadError};
 use liferaft_raft::ids::Index;
 
 use super::{Changes, WatchError, WatchEvent};

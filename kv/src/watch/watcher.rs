@@ -38,7 +38,7 @@ pub struct Changes {
 /// and gives it the answer. After that the state machine puts changes in as it applies them.
 ///
 /// ```
-/// # mod liferaft { pub use {liferaft_kv as kv, liferaft_raft::*}; }
+/// # mod liferaft { pub use {liferaft_kv as kv, liferaft_node::*, liferaft_raft::*}; }
 /// use liferaft::kv::{Command, Keys, Kv, Polled, Revision, WatchEvent, Watcher};
 /// use liferaft::ids::{Index, Term};
 /// use liferaft::state_machine::{ApplyContext, StateMachine};

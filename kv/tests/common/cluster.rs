@@ -6,10 +6,10 @@ pub(crate) mod patience;
 use std::future::Future;
 
 use liferaft_kv::{Kv, KvHandle};
+use liferaft_node::driver::{Founding, Member};
+use liferaft_node::storage::{MemoryStorage, Storage};
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Founding, Member};
 use liferaft_raft::ids::{ClusterId, Index, ServerId};
-use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_transport::memory::MemoryNetwork;
 
 use self::patience::{Watchdog, soon};

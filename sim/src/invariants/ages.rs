@@ -8,8 +8,8 @@
 
 use std::collections::VecDeque;
 
+use liferaft_node::driver::Freshness;
 use liferaft_raft::consensus::{Apply, Raft};
-use liferaft_raft::driver::Freshness;
 use liferaft_raft::ids::Index;
 use liferaft_raft::time::Instant;
 

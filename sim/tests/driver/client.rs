@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use liferaft_kv::{CompareAndSet, KvError, KvHandle, SequencePart};
-use liferaft_raft::driver::Local;
+use liferaft_node::driver::Local;
 use liferaft_raft::ids::Index;
 use liferaft_sim::dice::{Dice, PerMillion};
 use liferaft_sim::operation::{Answer, Change, Listed, Question, is_sequence, key_bytes};

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use liferaft_kv::{Kv, KvHandle};
+use liferaft_node::driver::{Exclusion, Founding, Member, MemberStatus, StopReason};
+use liferaft_node::identity::Identity;
+use liferaft_node::storage::{MemoryStorage, Storage};
 use liferaft_raft::configuration::Configuration;
-use liferaft_raft::driver::{Exclusion, Founding, Member, MemberStatus, StopReason};
-use liferaft_raft::identity::Identity;
 use liferaft_raft::ids::{ClusterId, ServerId};
-use liferaft_raft::storage::{MemoryStorage, Storage};
 use liferaft_sim::dice::Dice;
 use liferaft_transport::memory::{Delay, Faults, MemoryNetwork};
 use tokio::sync::{Notify, watch};

@@ -1,6 +1,6 @@
 //! A disk whose syncs take time, which fails when told to, and which outlives its member.
 //!
-//! As [`liferaft_raft::storage::Storage`] promises: a write that has resolved is kept, and of one that has not, a crash
+//! As [`liferaft_node::storage::Storage`] promises: a write that has resolved is kept, and of one that has not, a crash
 //! keeps any prefix, down to the single parts of which [`Write`] says that they are made durable in order.
 
 use std::future::pending;
@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use liferaft_raft::configuration::History;
-use liferaft_raft::identity::Identity;
-use liferaft_raft::ids::{ClusterId, Index, ServerId};
-use liferaft_raft::storage::{
+use liferaft_node::identity::Identity;
+use liferaft_node::storage::{
     LogReader, MemoryStorage, Recovered, SnapshotLane, Storage, StorageError, Write,
 };
+use liferaft_raft::configuration::History;
+use liferaft_raft::ids::{ClusterId, Index, ServerId};
 use liferaft_sim::dice::Dice;
 use tokio::time::Instant;
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use liferaft_kv::{Done, KvOutbox};
-use liferaft_raft::driver::{OutboxConfig, OutboxError};
-use liferaft_raft::storage::StorageError;
-use liferaft_raft::storage::outbox::{
+use liferaft_node::driver::{OutboxConfig, OutboxError};
+use liferaft_node::storage::StorageError;
+use liferaft_node::storage::outbox::{
     MemoryOutboxStore, OutboxStore, OutboxWrite, RecoveredOutbox,
 };
 use liferaft_sim::dice::{Dice, PerMillion};
@@ -302,7 +302,7 @@ impl Application {
 
 /// Whether an outbox may tell this: no run lasts as long as its session.
 fn may_give_up(error: &OutboxError) -> bool {
-    use liferaft_raft::driver::OutboxCause::SessionExpired;
+    use liferaft_node::driver::OutboxCause::SessionExpired;
 
     !matches!(
         error,

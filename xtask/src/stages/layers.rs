@@ -18,11 +18,12 @@ pub(super) const STAGE: Stage = Stage {
 };
 
 /// The layers, lowest first. A package may depend on those before it.
-const LAYERS: [&str; 13] = [
+const LAYERS: [&str; 14] = [
     "liferaft-platform",
     "liferaft-transport",
     "liferaft-signaling",
     "liferaft-raft",
+    "liferaft-node",
     "liferaft-conformance",
     "liferaft-kv",
     "liferaft-sim",

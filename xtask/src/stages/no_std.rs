@@ -33,7 +33,7 @@ edition = "2024"
 std = []
 
 [dependencies]
-liferaft-raft = { path = "RAFT", default-features = false }
+liferaft-raft = { path = "RAFT" }
 "#;
 
 const SOURCE: &str = r#"#![no_std]

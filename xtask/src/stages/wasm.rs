@@ -18,10 +18,11 @@ pub(super) const STAGE: Stage = Stage {
 };
 
 /// What runs in browsers, with default features.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "liferaft-platform",
     "liferaft-transport",
     "liferaft-raft",
+    "liferaft-node",
     "liferaft-kv",
     "liferaft",
     "liferaft-web",

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     fn faults(text: &str) -> Vec<String> {
-        let files = ["/raft/src/driver/disk.rs", "/raft/src/driver/clock.rs"];
+        let files = ["/node/src/driver/disk.rs", "/node/src/driver/clock.rs"];
         faults_of(text, &files.map(str::to_owned), |target| {
             target == "docs/a.md"
         })
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn what_is_there_may_be_named() {
         assert_eq!(
-            faults("`raft/src/driver/{disk,clock}.rs`, `disk.rs` and `…/clock.rs`"),
+            faults("`node/src/driver/{disk,clock}.rs`, `disk.rs` and `…/clock.rs`"),
             [""; 0]
         );
         assert_eq!(
