@@ -37,6 +37,8 @@ pub(crate) struct Package {
 #[derive(Deserialize)]
 pub(crate) struct Dependency {
     pub(crate) name: String,
+    /// `dev` or `build`; none for what the library itself needs.
+    pub(crate) kind: Option<String>,
 }
 
 /// What a package builds.

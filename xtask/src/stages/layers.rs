@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::source::{blank_comments_and_literals, rust_files, without_tests, words};
+use super::source::rust_files;
 use super::{Checks, Stage};
-use crate::workspace::{Package, Workspace};
+use crate::workspace::{Dependency, Package, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
     name: "layers",
@@ -35,52 +35,28 @@ const LAYERS: [&str; 14] = [
     "xtask",
 ];
 
-/// What is pure: the protocol, and the values that it speaks in. Paths without `.rs` are folders.
-const PURE: [&str; 20] = [
-    "platform/src/address.rs",
-    "platform/src/boot.rs",
-    "platform/src/identity.rs",
-    "platform/src/label.rs",
-    "platform/src/public_key.rs",
-    "platform/src/starts.rs",
-    "platform/src/versions.rs",
-    "raft/src/consensus",
-    "raft/src/policy",
-    "raft/src/sessions",
-    "raft/src/wire",
-    "raft/src/admission.rs",
-    "raft/src/codec.rs",
-    "raft/src/config.rs",
-    "raft/src/configuration.rs",
-    "raft/src/entry.rs",
-    "raft/src/ids.rs",
-    "raft/src/message.rs",
-    "raft/src/state_machine.rs",
-    "raft/src/time.rs",
+/// What is pure, by its compiler: it needs no std, and has nothing below it but these packages, of which none asks
+/// where it runs without std. The stage no-std compiles it.
+const PURE: &str = "liferaft-raft";
+const BELOW_PURE: [&str; 9] = [
+    "bytes",
+    "crc32fast",
+    "liferaft-platform",
+    "postcard",
+    "prost",
+    "rand_chacha",
+    "rand_core",
+    "serde",
+    "thiserror",
 ];
 
-/// Where pure code takes from the platform what it holds without std: the identity of servers and clusters, how much
-/// memory there is, and what catches panics where they can be caught. The stage no-std compiles it against a platform
-/// that holds nothing else.
-const FROM_PLATFORM: [&str; 3] = ["raft/src/codec.rs", "raft/src/config.rs", "raft/src/ids.rs"];
-
-/// Words that pure code never says.
-const IMPURE: [&str; 8] = [
-    "async",
-    "await",
-    "futures",
-    "liferaft_platform",
-    "liferaft_transport",
-    "std",
-    "tokio",
-    "tracing",
+/// Where the platform is asked. The network for tests is made of what Linux alone has; this file has the questions.
+const PLATFORM: [&str; 4] = [
+    "cli/tests/lab",
+    "platform",
+    "web",
+    "xtask/src/stages/layers.rs",
 ];
-
-/// Modules that pure code never names in a path. As plain words they may be fields and variables.
-const IMPURE_MODULES: [&str; 3] = ["driver", "storage", "transport"];
-
-/// Where the platform is asked. The network for tests is made of what Linux alone has.
-const PLATFORM: [&str; 3] = ["cli/tests/lab", "platform", "web"];
 
 /// What a `cfg` asks of the platform.
 const PLATFORM_QUESTIONS: [&str; 7] = [
@@ -133,6 +109,9 @@ fn faults_of_package(package: &Package) -> Result<Vec<String>> {
             ));
         }
     }
+    if package.name == PURE {
+        faults.extend(impure_dependencies(package));
+    }
     // The lints forbid unsafe code, in the packages that inherit them.
     let manifest = fs::read_to_string(&package.manifest_path)?;
     let manifest: toml::Table = manifest.parse().context("reading a manifest")?;
@@ -156,100 +135,62 @@ fn is_mod_of_a_pair(path: &Path) -> bool {
             .all(|half| path.with_file_name(half).is_file())
 }
 
-fn faults_of_file(file: &Path, source: &str, is_pair: bool) -> Vec<String> {
-    let code = blank_comments_and_literals(source);
-    let may_ask_platform = is_pair || PLATFORM.iter().any(|folder| file.starts_with(folder));
-    let mut faults = Vec::new();
-    let mut fault = |line: usize, what: &str| {
-        faults.push(format!("{}:{line}: {what}", file.display()));
-    };
-    for word in words(&code) {
-        if word.text == "unsafe" {
-            fault(word.line, "unsafe code");
-        }
-        if PLATFORM_QUESTIONS.contains(&word.text) && !may_ask_platform {
-            fault(
-                word.line,
-                "the platform is asked outside platform/ and the mod.rs of a pair",
-            );
-        }
-    }
-    if PURE.iter().any(|pure| file.starts_with(pure)) && !is_test_file(file) {
-        for word in words(without_tests(&code)) {
-            let may_name = FROM_PLATFORM.iter().any(|named| file == Path::new(named));
-            let is_given = word.text == "liferaft_platform" && may_name;
-            let impure = (IMPURE.contains(&word.text) && !is_given)
-                || (IMPURE_MODULES.contains(&word.text) && word.in_path);
-            if impure {
-                fault(word.line, &format!("pure code names `{}`", word.text));
-            }
-        }
-    }
-    faults
+/// What a pure package depends on that it may not know.
+fn impure_dependencies(package: &Package) -> Vec<String> {
+    let of_library = |dependency: &&Dependency| dependency.kind.is_none();
+    let names = package.dependencies.iter().filter(of_library);
+    let names = names.map(|dependency| dependency.name.as_str());
+    names
+        .filter(|name| !BELOW_PURE.contains(name))
+        .map(|name| format!("{} is pure and depends on {name}", package.name))
+        .collect()
 }
 
-/// Tests run where std is.
-fn is_test_file(file: &Path) -> bool {
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-    stem.ends_with("tests") || file.components().any(|part| part.as_os_str() == "tests")
+fn faults_of_file(file: &Path, source: &str, is_pair: bool) -> Vec<String> {
+    if is_pair || PLATFORM.iter().any(|folder| file.starts_with(folder)) {
+        return Vec::new();
+    }
+    let is_comment = |line: &str| line.trim_start().starts_with("//");
+    let lines = source.lines().enumerate();
+    lines
+        .filter(|(_, line)| !is_comment(line))
+        .filter(|(_, line)| PLATFORM_QUESTIONS.iter().any(|asked| line.contains(asked)))
+        .map(|(number, _)| {
+            let place = format!("{}:{}", file.display(), number + 1);
+            format!("{place}: the platform is asked outside platform/ and the mod.rs of a pair")
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn faults(file: &str, source: &str) -> Vec<String> {
-        faults_of_file(Path::new(file), source, false)
-    }
-
-    #[test]
-    fn the_core_may_not_use_the_driver() {
-        let found = faults("raft/src/consensus/mod.rs", "\nuse crate::driver::Handle;");
-
-        assert_eq!(
-            found,
-            ["raft/src/consensus/mod.rs:2: pure code names `driver`"]
-        );
-    }
-
-    #[test]
-    fn the_core_may_not_use_std_and_its_inline_tests_may() {
-        let source = "use core::fmt;\n#[cfg(test)]\nmod tests {\n    use std::vec;\n}\n";
-
-        assert_eq!(faults("raft/src/ids.rs", source), [""; 0]);
-        assert_eq!(faults("raft/src/ids.rs", "use std::fmt;").len(), 1);
-    }
-
-    #[test]
-    fn pure_code_takes_identity_and_settings_from_the_platform() {
-        let source = "pub use liferaft_platform::ServerId;";
-
-        assert_eq!(faults("raft/src/ids.rs", source), [""; 0]);
-        assert_eq!(faults("raft/src/config.rs", source), [""; 0]);
-        assert_eq!(faults("raft/src/entry.rs", source).len(), 1);
-    }
-
-    #[test]
-    fn the_core_may_speak_of_storage_in_comments_and_names() {
-        let source = "/// Asks the transport.\nfn f(storage: u8) {}";
-
-        assert_eq!(faults("raft/src/consensus/log.rs", source), [""; 0]);
-    }
-
     #[test]
     fn only_the_platform_and_pairs_ask_for_the_target() {
         let source = "#[cfg(not(\n    target_arch = \"wasm32\"\n))]\nfn f() {}";
+        let faults = |file: &str, is_pair| faults_of_file(Path::new(file), source, is_pair);
 
-        assert_eq!(faults("kv/src/lib.rs", source).len(), 1);
-        assert_eq!(faults("platform/src/lib.rs", source), [""; 0]);
-        assert_eq!(faults_of_file(Path::new("a/mod.rs"), source, true), [""; 0]);
+        assert_eq!(faults("kv/src/lib.rs", false).len(), 1);
+        assert_eq!(faults("platform/src/lib.rs", false), [""; 0]);
+        assert_eq!(faults("a/mod.rs", true), [""; 0]);
     }
 
     #[test]
-    fn unsafe_code_is_found_anywhere() {
+    fn pure_code_may_know_only_what_is_listed() {
+        let depends_on = |name: &str, kind: &str| {
+            let manifest = format!(
+                r#"{{"name": "liferaft-raft", "version": "0.1.0", "manifest_path": "raft/Cargo.toml", "targets": [],
+                    "dependencies": [{{"name": "{name}", "kind": {kind}}}]}}"#
+            );
+            impure_dependencies(&serde_json::from_str(&manifest).expect("a package"))
+        };
+
+        assert_eq!(depends_on("bytes", "null"), [""; 0]);
+        assert_eq!(depends_on("proptest", r#""dev""#), [""; 0]);
         assert_eq!(
-            faults("examples/kv.rs", "fn f() { unsafe { g() } }").len(),
-            1
+            depends_on("tokio", "null"),
+            ["liferaft-raft is pure and depends on tokio"]
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Source files, as much as a structural check needs to know of them: words and paths, without comments and literals.
+//! Finds source files, and blanks their comments and literals.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,41 +33,6 @@ pub(super) fn rust_files(root: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
-}
-
-/// A word of code and what surrounds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Word<'a> {
-    pub(super) text: &'a str,
-    pub(super) line: usize,
-    /// Whether it is a part of a path: `::` stands before or after it.
-    pub(super) in_path: bool,
-}
-
-/// The words of code whose comments and literals are blanked.
-pub(super) fn words(code: &str) -> impl Iterator<Item = Word<'_>> {
-    code.lines().enumerate().flat_map(|(number, line)| {
-        let is_part = |c: char| c.is_alphanumeric() || c == '_';
-        line.split(move |c| !is_part(c))
-            .filter(|text| !text.is_empty())
-            .map(move |text| {
-                let start = text.as_ptr() as usize - line.as_ptr() as usize;
-                let before = line[..start].trim_end();
-                let after = line[start + text.len()..].trim_start();
-                let in_path = before.ends_with("::") || after.starts_with("::");
-                Word {
-                    text,
-                    line: number + 1,
-                    in_path,
-                }
-            })
-    })
-}
-
-/// The code up to its inline tests, which come last in a file.
-pub(super) fn without_tests(code: &str) -> &str {
-    code.find("#[cfg(test)]\nmod tests {")
-        .map_or(code, |tests| &code[..tests])
 }
 
 /// Blanks comments, strings and characters. Lines keep their numbers.
@@ -189,7 +154,10 @@ mod unit {
 
     fn blanked(source: &str) -> Vec<String> {
         let code = blank_comments_and_literals(source);
-        words(&code).map(|word| word.text.to_owned()).collect()
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let words = code.split(|c| !is_part(c));
+        let words = words.filter(|word| !word.is_empty());
+        words.map(str::to_owned).collect()
     }
 
     #[test]
@@ -219,22 +187,7 @@ mod unit {
     fn lines_keep_their_numbers() {
         let code = blank_comments_and_literals("/* \n */ \"\n\" a");
 
-        let found = words(&code).next();
-
-        assert_eq!(
-            found,
-            Some(Word {
-                text: "a",
-                line: 3,
-                in_path: false
-            })
-        );
-    }
-
-    #[test]
-    fn a_word_beside_a_double_colon_is_in_a_path() {
-        let in_path: Vec<_> = words("a::b c").map(|word| word.in_path).collect();
-
-        assert_eq!(in_path, [true, true, false]);
+        let line = code.lines().position(|line| line.contains('a'));
+        assert_eq!(line, Some(2));
     }
 }
