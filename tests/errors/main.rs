@@ -182,6 +182,7 @@ impl Declared {
             "platform/src",
             "transport/src",
             "raft/src",
+            "node/src",
             "kv/src",
             "cli/src",
         ] {
