@@ -154,7 +154,8 @@ impl Call<'_> {
         if self.disk_hangs(id, evict_after) {
             return Ok(());
         }
-        match self.silence(id) {
+        let witness = &self.stewards.witness;
+        match witness.silence_as_member(self.by, id, self.local) {
             Silence::Since(silence) => demand!(
                 silence >= evict_after,
                 "{id} is evicted, and has answered {silence:?} ago"

@@ -231,20 +231,36 @@ impl Witness {
 
     /// For how long a leader has heard nothing new of a server.
     pub(crate) fn silence(&self, at: usize, of: ServerId, now: Instant) -> Silence {
-        let awake = self.awake(at, now);
+        let since = self.offices.get(&at).map(|office| office.awake);
+        self.silence_since(at, of, (Round::ZERO, since), now)
+    }
+
+    /// The same of a member, for as long as it has been one.
+    pub(crate) fn silence_as_member(&self, at: usize, of: ServerId, now: Instant) -> Silence {
         let office = self.offices.get(&at);
-        let term = office.map_or(Term::ZERO, |office| office.term);
-        let member = office.and_then(|office| office.members.get(&of));
-        let after = member.map_or(Round::ZERO, |member| member.after);
+        match office.and_then(|office| office.members.get(&of)) {
+            Some(member) => self.silence_since(at, of, (member.after, Some(member.awake)), now),
+            None => self.silence(at, of, now),
+        }
+    }
+
+    fn silence_since(
+        &self,
+        at: usize,
+        of: ServerId,
+        (after, since): (Round, Option<Duration>),
+        now: Instant,
+    ) -> Silence {
+        let awake = self.awake(at, now);
+        let term = self
+            .offices
+            .get(&at)
+            .map_or(Term::ZERO, |office| office.term);
         match self.answers.get(&(at, of)) {
             Some(answer) if answer.term == term && answer.round > after => {
                 Silence::Since(awake - answer.awake)
             }
-            Some(_) | None => {
-                let since = member.map(|member| member.awake);
-                let since = since.or(office.map(|office| office.awake));
-                Silence::Always(since.map_or(awake, |since| awake - since))
-            }
+            Some(_) | None => Silence::Always(since.map_or(awake, |since| awake - since)),
         }
     }
 
