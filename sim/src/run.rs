@@ -213,11 +213,17 @@ fn change_membership(world: &mut World) -> Result<(), Alarm> {
 }
 
 /// A change that the leader should be able to make; `None` for a voter that is alone in the world.
+///
+/// Who was removed long ago may know nobody who vouches for the leader, and does not let it in.
 fn fresh_change(world: &World) -> Option<(usize, MembershipChange)> {
     let leader = leader(world)?;
-    let other = (0..world.members.len()).find(|at| *at != leader)?;
-    let id = world.members[other].id;
     let configuration = world.members[leader].log.configuration().1?;
+    let is_reached = |at: &usize| {
+        configuration.contains(world.members[*at].id)
+            || world.lets_in(*at, world.members[leader].id)
+    };
+    let mut others = (0..world.members.len()).filter(|at| *at != leader);
+    let id = world.members[others.find(is_reached)?].id;
     let change = if !configuration.contains(id) {
         MembershipChange::add_voter(id)
     } else if configuration.voters().len() > 1 || !configuration.is_voter(id) {

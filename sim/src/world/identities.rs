@@ -43,6 +43,11 @@ impl World {
         }
     }
 
+    /// Whether a server's link lets another one in.
+    pub(crate) fn lets_in(&self, to: usize, sender: ServerId) -> bool {
+        self.passage(sender, to) != Passage::Refused
+    }
+
     /// The link between two servers shows each which start of the other it is with.
     ///
     /// # Errors
