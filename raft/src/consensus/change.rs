@@ -332,6 +332,8 @@ impl CatchUp {
         self.rounds_left = self.rounds_left.saturating_sub(1);
         self.goal = common.log.last_index();
         self.since = common.now;
+        // A round without entries is over as it begins.
+        self.ready = self.rounds_left > 0 && reached >= self.goal;
         self.rounds_left > 0
     }
 }
