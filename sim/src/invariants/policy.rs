@@ -99,16 +99,13 @@ impl Call<'_> {
         Ok(())
     }
 
-    fn silence(&self, of: ServerId) -> Silence {
-        self.stewards.witness.silence(self.by, of, self.local)
-    }
-
     /// Whether it answered when it was asked just now.
     fn has_answered(&self, id: ServerId) -> bool {
         let timing = self.view.timing;
         let just_now = timing.election_timeout() + timing.heartbeat_interval() * ASKING_HEARTBEATS;
-        let is_recent = matches!(self.silence(id), Silence::Since(silence) if silence <= just_now);
-        id == self.view.id || is_recent
+        let witness = &self.stewards.witness;
+        let ago = witness.answered_ago(self.by, id, self.local);
+        id == self.view.id || ago.is_some_and(|ago| ago <= just_now)
     }
 
     /// A quorum of the voters has answered what they were asked, and just now every voter that is to be has, but for
@@ -154,8 +151,7 @@ impl Call<'_> {
         if self.disk_hangs(id, evict_after) {
             return Ok(());
         }
-        let witness = &self.stewards.witness;
-        match witness.silence_as_member(self.by, id, self.local) {
+        match self.stewards.witness.silence(self.by, id, self.local) {
             Silence::Since(silence) => demand!(
                 silence >= evict_after,
                 "{id} is evicted, and has answered {silence:?} ago"

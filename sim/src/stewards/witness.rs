@@ -1,4 +1,6 @@
-//! What a policy's decisions are judged by: what the network delivered, what struck, and how long leaders were awake.
+//! Remembers what a policy's decisions are judged by: what the network delivered, what struck, and how long leaders were
+//! awake.
+//!
 //! Nothing of it is taken from what stewards or cores say of silences.
 
 use std::collections::BTreeMap;
@@ -80,8 +82,8 @@ struct Office {
     members: BTreeMap<ServerId, Membership>,
 }
 
-/// Since when a leader has known a server as a member. Answers to what it was asked before are nobody's: who was removed
-/// and comes back has no part in them.
+/// Since when a leader has known a server as a member. Answers to what it was asked before are nobody's: who was
+/// removed and comes back has no part in them.
 #[derive(Clone, Copy, Debug)]
 struct Membership {
     after: Round,
@@ -221,6 +223,11 @@ impl Witness {
         inquiry.asked_at = now;
     }
 
+    /// A leader's policy has called for a change: it asks anew before the next one.
+    pub(crate) fn called(&mut self, at: usize) {
+        self.inquiries.remove(&at);
+    }
+
     /// Whether a server has answered what a leader's policy has asked for last.
     pub(crate) fn has_answered(&self, at: usize, of: ServerId) -> bool {
         let (inquiry, answer) = (self.inquiries.get(&at), self.answers.get(&(at, of)));
@@ -229,39 +236,31 @@ impl Witness {
         })
     }
 
-    /// For how long a leader has heard nothing new of a server.
+    /// How long ago a leader has heard something new of a server, if it has in its term.
+    pub(crate) fn answered_ago(&self, at: usize, of: ServerId, now: Instant) -> Option<Duration> {
+        let answer = self.answer_after(Round::ZERO, at, of)?;
+        Some(self.awake(at, now) - answer.awake)
+    }
+
+    /// For how long a leader has heard nothing new of a member.
     pub(crate) fn silence(&self, at: usize, of: ServerId, now: Instant) -> Silence {
-        let since = self.offices.get(&at).map(|office| office.awake);
-        self.silence_since(at, of, (Round::ZERO, since), now)
-    }
-
-    /// The same of a member, for as long as it has been one.
-    pub(crate) fn silence_as_member(&self, at: usize, of: ServerId, now: Instant) -> Silence {
-        let office = self.offices.get(&at);
-        match office.and_then(|office| office.members.get(&of)) {
-            Some(member) => self.silence_since(at, of, (member.after, Some(member.awake)), now),
-            None => self.silence(at, of, now),
-        }
-    }
-
-    fn silence_since(
-        &self,
-        at: usize,
-        of: ServerId,
-        (after, since): (Round, Option<Duration>),
-        now: Instant,
-    ) -> Silence {
         let awake = self.awake(at, now);
-        let term = self
-            .offices
-            .get(&at)
-            .map_or(Term::ZERO, |office| office.term);
-        match self.answers.get(&(at, of)) {
-            Some(answer) if answer.term == term && answer.round > after => {
-                Silence::Since(awake - answer.awake)
-            }
-            Some(_) | None => Silence::Always(since.map_or(awake, |since| awake - since)),
+        let office = self.offices.get(&at);
+        let member = office.and_then(|office| office.members.get(&of));
+        let after = member.map_or(Round::ZERO, |member| member.after);
+        if let Some(answer) = self.answer_after(after, at, of) {
+            return Silence::Since(awake - answer.awake);
         }
+        let since = member.map(|member| member.awake);
+        let since = since.or(office.map(|office| office.awake));
+        Silence::Always(awake - since.unwrap_or_default())
+    }
+
+    /// The last answer of a leader's term, if it is to a later round than this.
+    fn answer_after(&self, after: Round, at: usize, of: ServerId) -> Option<&Answer> {
+        let term = self.offices.get(&at)?.term;
+        let answer = self.answers.get(&(at, of))?;
+        (answer.term == term && answer.round > after).then_some(answer)
     }
 
     /// What had been committed when a leader first saw this learner.

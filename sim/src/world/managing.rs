@@ -44,6 +44,7 @@ impl World {
                     call.check()
                 });
                 called.map_err(|text| self.alarm("membership policy", at, text))?;
+                self.stewards.witness.called(at);
                 self.call_for(at, change);
             }
         }
