@@ -21,9 +21,12 @@ pub const HALF_OPEN_PER_ORIGIN_MAX: usize = 8;
 /// How long an unfinished handshake keeps its place, however many others come: enough for its two round trips.
 pub const HALF_OPEN_TIME_MIN: Duration = Duration::from_millis(500);
 
-/// How long a handshake may take, with the time that its path takes to come up: more than the 5 s that carriers give a
-/// connection, since they know why it did not come up.
-pub const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(6);
+/// How long carriers give a connection by default to come up.
+pub const OPENING_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a handshake may take, with the time that its path takes to come up. A carrier gives up a connection before
+/// that, since it knows why the connection did not come up.
+pub const HANDSHAKE_TIME_MAX: Duration = OPENING_TIME_MAX.saturating_add(Duration::from_secs(1));
 
 /// The most peers that have a link without being wanted. More are sent away.
 pub const UNWANTED_LINKS_MAX: usize = 1_024;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::links::CREDIT_BYTES_MAX;
+use crate::links::{CREDIT_BYTES_MAX, OPENING_TIME_MAX};
 
 /// The longest packet, in bytes: what every implementation of data channels takes as one message. A longer one closes
 /// the connection.
@@ -70,7 +70,7 @@ impl Default for WebRtcLimits {
             dialed_max: 1_024,
             datagram_bytes_max: 256 * 1024,
             ordered_queue_bytes_max: CREDIT_BYTES_MAX + 256 * 1024,
-            opening_time_max: Duration::from_secs(5),
+            opening_time_max: OPENING_TIME_MAX,
             idle_time_max: Duration::from_secs(10),
             disconnected_after: Duration::from_millis(2_500),
         }

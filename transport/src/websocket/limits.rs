@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::links::CREDIT_BYTES_MAX;
+use crate::links::{CREDIT_BYTES_MAX, OPENING_TIME_MAX};
 
 /// The longest packet, in bytes. Both ends of a connection rely on it: a longer message closes the connection before
 /// memory is taken for it.
@@ -66,7 +66,7 @@ impl Default for WebSocketLimits {
             dialed_max: 1_024,
             datagram_queue_bytes_max: 1024 * 1024,
             ordered_queue_bytes_max: CREDIT_BYTES_MAX + 256 * 1024,
-            opening_time_max: Duration::from_secs(5),
+            opening_time_max: OPENING_TIME_MAX,
             idle_time_max: Duration::from_secs(10),
             closing_time_max: Duration::from_secs(1),
         }
