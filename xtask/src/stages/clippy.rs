@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Checks, Stage, toolchain};
-use crate::workspace::Workspace;
+use crate::workspace::{NATIVE, Workspace};
 
 pub(super) const STAGE: Stage = Stage {
     name: "clippy",
@@ -23,8 +23,8 @@ fn run(workspace: &Workspace, _: &mut Checks) -> Result<()> {
     // What only a feature brings: figures for operators, QR codes, WebSocket, and bugs for the simulator to find.
     workspace
         .cargo()
-        .args("clippy -p liferaft -p liferaft-node -p liferaft-sim -p liferaft-transport --all-targets --locked")
-        .args("--features liferaft/metrics,liferaft/webrtc,liferaft/websocket,liferaft-node/metrics,liferaft-sim/planted-bugs,liferaft-transport/qr,liferaft-transport/webrtc,liferaft-transport/websocket")
+        .args("clippy --all-targets --features liferaft-sim/planted-bugs")
+        .args(NATIVE)
         .args("-- -D warnings")
         .run()
 }
