@@ -1,6 +1,7 @@
 //! Runs a member of a cluster: gives the values of [`liferaft_raft`] time, disk, network and callers.
 //!
-//! - [`driver`]: one task that owns a [`consensus::Raft`], and the [`Handle`](driver::Handle) by which callers reach it;
+//! - [`driver`]: one task that owns a [`consensus::Raft`], and the [`Handle`](driver::Handle) by which callers reach
+//!   it;
 //! - [`storage`]: what must survive, on disk, in a browser or in memory;
 //! - [`identity`]: the key of a server, from which its id comes.
 
