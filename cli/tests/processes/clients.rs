@@ -432,7 +432,7 @@ fn a_watch_tells_when_it_is_cut_off_and_when_it_goes_on() {
 
 #[test]
 fn an_operator_sees_the_tokens_and_takes_one_back() {
-    let three = Three::new("tokens");
+    let mut three = Three::new("tokens");
     let writer = three.told(&["members", "invite", "writer", "--prefix", "camp/"]);
     let writer = writer.trim();
     let purposes = |listed: &str| {
@@ -448,6 +448,8 @@ fn an_operator_sees_the_tokens_and_takes_one_back() {
     let by_reader = run(&["members", "--at", writer, "tokens"]);
     three.told(&["members", "revoke", &token[..12]]);
     let left = purposes(&three.told(&["members", "tokens", "--json"]));
+    // One that is gone does not keep the others' refusal from being told.
+    three.nodes[1].process.0.kill().expect("it runs");
     let read = run(&["kv", "--at", writer, "--timeout", "60", "get", "camp/1"]);
 
     assert_eq!(listed.len(), 1);

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// One that is refused is told of after this: a refusal that lasts ends the watch before, and says so.
-const REFUSAL_TOLD_AFTER: Duration = Duration::from_secs(5);
+const REFUSAL_TOLD_AFTER: Duration = Duration::from_secs(8);
 
 /// The line to the leader.
 #[derive(Debug, Default)]

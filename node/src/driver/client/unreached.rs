@@ -2,7 +2,8 @@
 //!
 //! Some causes pass, as a member that is being restarted, and are worth waiting for. Others last: who holds a token
 //! that was revoked, or dials another cluster, is told so at once. A member that lags behind does not know a fresh
-//! token yet, so that only a refusal that is proven, or was repeated for a while, counts as one that lasts.
+//! token yet, so that only a refusal that is proven, or was repeated for a while, counts as one that lasts. Addresses
+//! where nobody answers put that off for a while, as a member that knows the token may come back there.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,6 +21,9 @@ use crate::time::Instant;
 /// For how long an address refuses before that counts as lasting, where nobody has proven to refuse: a member that lags
 /// behind does not know a token that was just issued.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
+
+/// For how long addresses where nobody answers keep a refusal from counting as lasting.
+const SILENT_FOR: Duration = Duration::from_secs(5);
 
 /// The most reasons that the text of an error names, each with one or two addresses.
 const REASONS_SHOWN_MAX: usize = 8;
@@ -159,8 +163,10 @@ pub(super) struct Failures {
 struct Failure {
     error: LinkError,
     verdict: Verdict,
-    /// Since when each attempt has had this verdict.
+    /// Since when each attempt has had this verdict; one of refusal stays where nothing is heard after it.
     since: Instant,
+    /// When an attempt has had it last.
+    latest: Instant,
 }
 
 /// What one failure tells.
@@ -197,12 +203,17 @@ impl Failures {
         let verdict = Verdict::of(&error);
         let key = (peer, address);
         let earlier = self.last.get(&key);
+        // Silence does not take back what was said.
+        if verdict == Verdict::Passing && earlier.is_some_and(Failure::is_refusal) {
+            return;
+        }
         let earlier = earlier.filter(|earlier| earlier.verdict == verdict);
         let since = earlier.map_or(now, |earlier| earlier.since);
         let failure = Failure {
             error,
             verdict,
             since,
+            latest: now,
         };
         self.last.insert(key, failure);
     }
@@ -276,30 +287,30 @@ impl Failures {
         addresses.find(|address| !self.last.contains_key(&(peer.peer, (*address).clone())))
     }
 
-    /// Returns true if waiting does not help: a member has proven to refuse, or every address says what lasts.
+    /// Returns true if waiting does not help: a member has proven to refuse, all peers say what lasts, or some refuse
+    /// and of the others nothing was heard for a while.
     fn is_lasting(&self, wanted: &[Wanted], now: Instant) -> bool {
-        let is_proven = |failure: &Failure| {
-            matches!(
-                failure.verdict,
-                Verdict::Refused {
-                    is_proven: true,
-                    ..
-                }
-            )
-        };
-        if self.last.values().any(is_proven) {
+        let refusals = || self.last.values().filter(|failure| failure.is_refusal());
+        let is_proven = |failure: &Failure| failure.is_proven();
+        let is_unopposed =
+            |failure: &Failure| failure.was_repeated() && now >= failure.since + SILENT_FOR;
+        if refusals().any(is_proven) || refusals().any(is_unopposed) {
             return true;
         }
         let lasts = |peer: &Wanted| {
-            let of_peer = self.last.iter().filter(|((id, _), _)| *id == peer.peer);
-            let mut of_peer = of_peer.map(|(_, failure)| failure).peekable();
+            let of_peer = || {
+                let of_peer = self.last.iter().filter(|((id, _), _)| *id == peer.peer);
+                of_peer.map(|(_, failure)| failure)
+            };
             let is_tried = |address: &Address| {
                 let key = (peer.peer, address.clone());
                 self.last.contains_key(&key)
             };
-            of_peer.peek().is_some()
-                && peer.addresses.iter().all(is_tried)
-                && of_peer.all(|failure| failure.lasts(now))
+            // Who refuses at one address does so at all; of another cluster some other address may not be.
+            let refuses = |failure: &Failure| failure.is_refusal() && failure.lasts(now);
+            peer.addresses.iter().all(is_tried)
+                && of_peer().next().is_some()
+                && (of_peer().any(refuses) || of_peer().all(|failure| failure.lasts(now)))
         };
         !wanted.is_empty() && wanted.iter().all(lasts)
     }
@@ -327,6 +338,21 @@ impl Failures {
 }
 
 impl Failure {
+    const fn is_refusal(&self) -> bool {
+        matches!(self.verdict, Verdict::Refused { .. })
+    }
+
+    const fn is_proven(&self) -> bool {
+        let Verdict::Refused { is_proven, .. } = self.verdict else {
+            return false;
+        };
+        is_proven
+    }
+
+    fn was_repeated(&self) -> bool {
+        self.latest >= self.since + REFUSED_FOR
+    }
+
     fn lasts(&self, now: Instant) -> bool {
         match self.verdict {
             Verdict::Passing => false,
@@ -490,6 +516,51 @@ mod tests {
         let error = HandshakeError::Rejected { refusal, by }.into();
 
         assert!(after(&[("ws://a:1", error, 1)], 1).is_lasting);
+    }
+
+    #[test]
+    fn an_address_without_an_answer_takes_no_refusal_back() {
+        let silent = || LinkError::from(OpenFailure::TimedOut);
+        let unknown = || refused(Refusal::TokenUnknown);
+        let failures = [
+            ("ws://a:1", unknown(), 1),
+            ("ws://a:1", silent(), 700),
+            ("ws://b:1", silent(), 900),
+        ];
+
+        let unreached = after(&failures, 1100);
+
+        assert!(unreached.is_lasting);
+        let cause = UnreachedCause::Refused(Refusal::TokenUnknown);
+        assert_eq!(unreached.cause, cause);
+    }
+
+    #[test]
+    fn members_that_are_silent_put_a_refusal_off_for_a_while() {
+        let silent = || LinkError::from(OpenFailure::TimedOut);
+        let unknown = || refused(Refusal::TokenUnknown);
+        let bob = Wanted {
+            peer: ServerId(2),
+            keys: Vec::new(),
+            addresses: vec![address("ws://c:1")],
+        };
+        let both = [&wanted()[..], &[bob]].concat();
+        let mut failures = Failures::default();
+        let mut fail = |peer: u128, text, error, milliseconds| {
+            failures.on_failed(ServerId(peer), address(text), error, at(milliseconds));
+            failures.unreached(&both, NONE, at(milliseconds)).is_lasting
+        };
+
+        let early = [
+            fail(1, "ws://a:1", unknown(), 1),
+            fail(1, "ws://b:1", silent(), 100),
+            fail(2, "ws://c:1", silent(), 200),
+            // It may be one that did not know the token yet, and is gone.
+            fail(2, "ws://c:1", silent(), 5200),
+        ];
+        let again = fail(1, "ws://a:1", unknown(), 5300);
+
+        assert_eq!((early, again), ([false; 4], true));
     }
 
     #[test]
