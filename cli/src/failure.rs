@@ -204,7 +204,7 @@ impl<'a> Failure<'a> {
                          clients by `liferaft members invite writer`"
                     }
                     UnreachedCause::Refused(_) => {
-                        "an operator prints another invitation by `liferaft members invite writer`"
+                        "an operator prints another invitation by `liferaft members invite writer`, or `reader`"
                     }
                     _ => "`liferaft status` shows which members are there",
                 })
@@ -213,7 +213,8 @@ impl<'a> Failure<'a> {
                 "`liferaft members tokens` shows them, and `liferaft members revoke TOKEN` takes one back",
             ),
             Self::Refused(ClientRefused::ReadOnly | ClientRefused::OutOfScope) => Some(
-                "an operator prints an invitation that allows it by `liferaft members invite writer`",
+                "an operator prints an invitation that allows it by `liferaft members invite writer`, or `reader` if it \
+                 only reads",
             ),
             Self::Refused(ClientRefused::NotOperator) => Some(
                 "an operator prints an invitation that allows it by `liferaft members invite operator`",

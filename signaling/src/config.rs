@@ -23,8 +23,11 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The key of the common place has other characters, is empty or long, or is a channel's number.
-    #[error("`{key}` is no key: 1 to 64 letters, digits, - and _, and no channel's number")]
+    /// The key of the common place has other characters, is empty or long, or is what means rooms: `peers`, or a
+    /// channel's number.
+    #[error(
+        "`{key}` is no key: 1 to 64 letters, digits, - and _, and neither `peers` nor a channel's number"
+    )]
     Key {
         /// What was given.
         key: String,
@@ -43,7 +46,7 @@ pub enum Origins {
     /// Pages of this server alone, by the host that they were asked for.
     #[default]
     Same,
-    /// These too, each as browsers write it: `https://example.org`, with a port if it is not that of the scheme.
+    /// These too: `https://example.org`, with a port if it is not that of the scheme.
     Listed(Vec<String>),
     /// All.
     Any,
@@ -145,11 +148,12 @@ impl Config {
     /// Sets the key of the common place, which PeerJS's clients name: `peerjs` if not said.
     ///
     /// # Errors
-    /// The key has other characters than letters, digits, `-` and `_`, none or more than 64, or is a channel's number.
+    /// The key has other characters than letters, digits, `-` and `_`, none or more than 64, or is `peers` or a channel's
+    /// number.
     pub fn with_key(mut self, key: &str) -> Result<Self, ConfigError> {
         let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
         let is_key = (1..=64).contains(&key.len()) && key.bytes().all(fits);
-        if !is_key || key.parse::<Channel>().is_ok() {
+        if !is_key || key == "peers" || key.parse::<Channel>().is_ok() {
             let key = key.to_owned();
             return Err(ConfigError::Key { key });
         }
@@ -168,14 +172,15 @@ impl Config {
     ///
     /// # Errors
     /// One of them is no origin.
-    pub fn with_origins(mut self, origins: Origins) -> Result<Self, ConfigError> {
-        if let Origins::Listed(listed) = &origins
-            && let Some(origin) = listed
-                .iter()
-                .find(|origin| !crate::origin::is_origin(origin))
-        {
-            let origin = origin.clone();
-            return Err(ConfigError::Origin { origin });
+    pub fn with_origins(mut self, mut origins: Origins) -> Result<Self, ConfigError> {
+        if let Origins::Listed(listed) = &mut origins {
+            for origin in listed {
+                let as_sent = crate::origin::as_sent(origin);
+                let unfit = || ConfigError::Origin {
+                    origin: origin.clone(),
+                };
+                *origin = as_sent.ok_or_else(unfit)?;
+            }
         }
         self.origins = origins;
         Ok(self)
@@ -219,9 +224,9 @@ mod tests {
         let with = |key| Config::default().with_key(key).map(|config| config.key);
 
         assert_eq!(with("my_app-1"), Ok("my_app-1".to_owned()));
-        for key in ["", "a/b", "ä", "0123456789abcdefghjk"] {
+        for key in ["", "a/b", "ä", "peers", "0123456789abcdefghjk"] {
             let error = with(key).expect_err("it is no key").to_string();
-            let text = "is no key: 1 to 64 letters, digits, - and _, and no channel's number";
+            let text = "is no key: 1 to 64 letters, digits, - and _, and neither `peers` nor a channel's number";
             assert_eq!(error, format!("`{key}` {text}"));
         }
     }

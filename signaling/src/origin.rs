@@ -42,12 +42,12 @@ fn split(origin: &str) -> Option<(&'static str, &str)> {
     https.or_else(|| origin.strip_prefix("http://").map(|it| (":80", it)))
 }
 
-/// Returns true if the text is an origin as browsers write it.
-pub(crate) fn is_origin(text: &str) -> bool {
-    split(text).is_some_and(|(_, authority)| {
-        let fits = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b".-:[]_".contains(&c);
-        !authority.is_empty() && authority.bytes().all(fits)
-    })
+/// Returns an origin as browsers send it, without the port that its scheme has by itself, if the text is one.
+pub(crate) fn as_sent(text: &str) -> Option<String> {
+    let (default_port, authority) = split(text)?;
+    let fits = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b".-:[]_".contains(&c);
+    let is_origin = !authority.is_empty() && authority.bytes().all(fits);
+    is_origin.then(|| text.strip_suffix(default_port).unwrap_or(text).to_owned())
 }
 
 #[cfg(test)]
@@ -93,10 +93,13 @@ mod tests {
 
     #[test]
     fn origins_are_written_as_browsers_do() {
-        assert!(is_origin("https://example.org"));
-        assert!(is_origin("http://[::1]:8080"));
-        assert!(!is_origin("example.org"));
-        assert!(!is_origin("https://example.org/"));
-        assert!(!is_origin("https://"));
+        let is_sent_as = |text, sent: &str| as_sent(text).as_deref() == Some(sent);
+
+        assert!(is_sent_as("https://example.org", "https://example.org"));
+        assert!(is_sent_as("http://[::1]:8080", "http://[::1]:8080"));
+        assert!(is_sent_as("https://example.org:443", "https://example.org"));
+        assert_eq!(as_sent("example.org"), None);
+        assert_eq!(as_sent("https://example.org/"), None);
+        assert_eq!(as_sent("https://"), None);
     }
 }

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -32,7 +32,11 @@ const BANNER: &str = concat!(
 /// Whoever asks for a WebSocket reads the answer within this time.
 const UPGRADE_TIME_MAX: Duration = Duration::from_secs(10);
 /// Whoever asks too often is told to wait this long, in seconds.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("10");
+const RETRY_AFTER: u64 = 10;
+/// What a page may be asked for beside its room, in its address.
+const PAGE_OPTIONS: [&str; 6] = ["et", "ice", "laboratory", "paused", "relay", "server"];
+/// The longest value of such an option.
+const OPTION_BYTES_MAX: usize = 256;
 /// How long browsers keep a file whose name never has other bytes.
 const IMMUTABLE: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// What answers say where they say nothing else. A room's number is in the address, which is therefore told to nobody.
@@ -60,7 +64,7 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 6] = [
 /// The routes of visitors and peers.
 pub(crate) fn public(hub: Hub) -> Router {
     let signaling = Router::new()
-        .route("/new", get(new_room))
+        .route("/new", get(new_room).head(no_visit))
         .route("/peerjs", get(websocket))
         .route("/peers/{key}", get(peers_of_room))
         .route("/{key}/id", get(id))
@@ -98,7 +102,7 @@ async fn guard(State(hub): State<Hub>, mut request: Request, next: Next) -> Resp
             "pages of this origin may not use this server",
         )
     } else if let Err(refusal) = hub.change(|rooms, now| rooms.request(now, host)) {
-        refused(refusal)
+        refused(&hub, refusal)
     } else {
         next.run(request).await
     };
@@ -118,7 +122,7 @@ async fn while_open(State(hub): State<Hub>, request: Request, next: Next) -> Res
     if hub.is_open() {
         return next.run(request).await;
     }
-    refused(Refusal::Stopped)
+    refused(&hub, Refusal::Stopped)
 }
 
 /// A page for people, a banner for programs, as PeerJS's.
@@ -126,13 +130,14 @@ async fn start(State(hub): State<Hub>, request: Request) -> Response {
     let headers = request.headers();
     let accepted = headers.get_all(header::ACCEPT).iter();
     let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    let is_asked = request.method() == Method::GET;
     let mut query = request.uri().query().unwrap_or_default().split('&');
     let is_room = query.any(|it| it.starts_with("channel="));
     if !is_room && !accepted.any(|value| value.contains("text/html")) {
         return json(StatusCode::OK, BANNER.to_owned());
     }
     let site = &hub.config().site;
-    if site.opens_rooms && !is_room && hub.is_open() {
+    if site.opens_rooms && !is_room && is_asked && hub.is_open() {
         return new_room(State(hub.clone()), request).await;
     }
     shown(site, site.start(), headers)
@@ -140,18 +145,52 @@ async fn start(State(hub): State<Hub>, request: Request) -> Response {
 
 /// Makes a room, and tells this one visitor that it may found there.
 async fn new_room(State(hub): State<Hub>, request: Request) -> Response {
+    // What a browser loads in case that somebody wants it is no visit.
+    if request.headers().contains_key("sec-purpose") {
+        return no_visit().await;
+    }
     let Some(channel) = draw_channel() else {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the system has no entropy");
     };
     let host = host(&request);
     if let Err(refusal) = hub.change(|rooms, now| rooms.make_channel(now, host, channel)) {
-        return refused(refusal);
+        return refused(&hub, refusal);
     }
-    // What else the page was asked for stays.
-    let rest = request.uri().query().unwrap_or_default();
-    let and = if rest.is_empty() { "" } else { "&" };
-    let location = format!("/?channel={}{and}{rest}#firstServer", channel.as_str());
+    let location = format!(
+        "/?channel={}{}#firstServer",
+        channel.as_str(),
+        page_options(request.uri())
+    );
     (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
+}
+
+/// Makes no room.
+async fn no_visit() -> Response {
+    let answer = text(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "a room is made for whoever visits this page",
+    );
+    ([(header::ALLOW, "GET")], answer).into_response()
+}
+
+/// Returns what else a page was asked for, as the end of a query: what it knows alone, in characters that mean nothing
+/// elsewhere, since no answer repeats what a visitor says.
+fn page_options(asked: &Uri) -> String {
+    let is_plain = |c: u8| c.is_ascii_alphanumeric() || b"./:-_".contains(&c);
+    let query = Query::<Vec<(String, String)>>::try_from_uri(asked);
+    let mut options = String::new();
+    for name in PAGE_OPTIONS {
+        let all = query.iter().flat_map(|query| &query.0);
+        let value = all
+            .filter(|(it, _)| it == name)
+            .map(|(_, value)| value)
+            .next();
+        let is_passed = |it: &&String| it.len() <= OPTION_BYTES_MAX && it.bytes().all(is_plain);
+        if let Some(value) = value.filter(is_passed) {
+            options.extend(["&", name, if value.is_empty() { "" } else { "=" }, value]);
+        }
+    }
+    options
 }
 
 #[derive(Deserialize)]
@@ -241,7 +280,7 @@ async fn websocket(State(hub): State<Hub>, mut request: Request) -> Response {
     };
     let (connection, inlet) = match hub.connect(host(&request)) {
         Ok(connected) => connected,
-        Err(refusal) => return refused(refusal),
+        Err(refusal) => return refused(&hub, refusal),
     };
     let connected = Connected::new(hub, connection);
     // What does not read as one is as good as none: the peer is told what is missing.
@@ -355,13 +394,17 @@ fn host(request: &Request) -> Host {
     *host.expect("the guard stands before all routes")
 }
 
-fn refused(refusal: Refusal) -> Response {
+fn refused(hub: &Hub, refusal: Refusal) -> Response {
     let status = match refusal {
-        Refusal::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::TooMany | Refusal::Rooms => StatusCode::TOO_MANY_REQUESTS,
         Refusal::Full | Refusal::Exists | Refusal::Stopped => StatusCode::SERVICE_UNAVAILABLE,
     };
     let answer = plain(status, format!("{refusal}\n"));
-    ([(header::RETRY_AFTER, RETRY_AFTER)], answer).into_response()
+    let after = match refusal {
+        Refusal::Rooms => hub.config().limits.empty_channel_time.as_secs(),
+        _ => RETRY_AFTER,
+    };
+    ([(header::RETRY_AFTER, after)], answer).into_response()
 }
 
 fn text(status: StatusCode, line: &str) -> Response {

@@ -1,6 +1,10 @@
 //! Runs one WebSocket: what comes goes to [`Rooms`](crate::Rooms), what these say goes out, and neither waits for the
 //! other.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::stream::{SplitSink, SplitStream};
@@ -13,6 +17,7 @@ use tokio_tungstenite::tungstenite::error::Error;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+use tokio_util::io::InspectReader;
 
 use crate::config::Limits;
 use crate::hub::{Hub, Inlet};
@@ -46,7 +51,10 @@ impl Connected {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = config(&self.hub.config().limits);
+        let limits = &self.hub.config().limits;
+        let config = config(limits);
+        let unframed = Unframed::new(limits);
+        let stream = unframed.count(stream);
         let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
         let connection = self.connection;
         self.hub
@@ -59,7 +67,8 @@ impl Connected {
                 Ok(closing) => End::Goodbye(closing.code(), closing.reason()),
                 Err(_) => End::Cut,
             },
-            end = self.read(&mut source) => end,
+            end = self.read(&mut source, &unframed) => end,
+            () = unframed.too_many() => End::Cut,
             () = self.write(&mut sink, &mut inlet.texts) => End::Cut,
         };
         match end {
@@ -83,13 +92,20 @@ impl Connected {
                     while source.next().await.is_some_and(|read| read.is_ok()) {}
                     Ok::<_, Error>(())
                 };
-                let _unheard = timeout(GOODBYE_TIME_MAX, goodbye).await;
+                tokio::select! {
+                    _unheard = timeout(GOODBYE_TIME_MAX, goodbye) => {}
+                    () = unframed.too_many() => {}
+                }
             }
         }
     }
 
     /// Reads, no faster than is allowed.
-    async fn read<S>(&self, source: &mut SplitStream<WebSocketStream<S>>) -> End
+    async fn read<S>(
+        &self,
+        source: &mut SplitStream<WebSocketStream<S>>,
+        unframed: &Unframed,
+    ) -> End
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -114,6 +130,7 @@ impl Connected {
                 Some(Err(Error::Protocol(_))) => return End::Goodbye(1002, "no WebSocket"),
                 Some(Err(_)) => return End::Cut,
             };
+            unframed.on_message();
             if !pause.is_zero() {
                 sleep(pause).await;
             }
@@ -143,6 +160,43 @@ impl Connected {
 impl Drop for Connected {
     fn drop(&mut self) {
         self.hub.end(self.connection, self.ending);
+    }
+}
+
+/// How many bytes have come since the last message or ping that was paid for: frames without content that end no
+/// message cost time alone, for as long as they come. What comes after a goodbye counts as well.
+struct Unframed {
+    bytes: Arc<AtomicUsize>,
+    /// The longest message in frames whose heads are as long as what they carry, with what is read ahead.
+    bytes_max: usize,
+}
+
+impl Unframed {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            bytes: Arc::default(),
+            bytes_max: 2 * limits.frame_bytes_max + READ_BUFFER_BYTES,
+        }
+    }
+
+    fn count<S: AsyncRead>(&self, stream: S) -> InspectReader<S, impl FnMut(&[u8]) + use<S>> {
+        let bytes = Arc::clone(&self.bytes);
+        InspectReader::new(stream, move |read: &[u8]| {
+            bytes.fetch_add(read.len(), Ordering::Relaxed);
+        })
+    }
+
+    fn on_message(&self) {
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Waits until too many have come. It looks whenever it is polled: beside what reads.
+    async fn too_many(&self) {
+        let poll = |_: &mut Context<'_>| match self.bytes.load(Ordering::Relaxed) {
+            bytes if bytes > self.bytes_max => Poll::Ready(()),
+            _ => Poll::Pending,
+        };
+        poll_fn(poll).await;
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) fn table() -> Vec<Row> {
         } => "there is no room in it: http://a/new makes one, and that of npm's `peer` is ws://a/peerjs";
         "SignalingAddressFault::BadRoom": SignalingAddressFault::BadRoom
             => "the name of a room has 1 to 64 letters, digits, '-' and '_'";
+        "SignalingAddressFault::CutOff": SignalingAddressFault::CutOff
+            => "a room that a link names has 20 letters and digits: perhaps the link was cut off";
         "SignalingAddressFault::BadHost": SignalingAddressFault::BadHost
             => "there is no host in it, or its port is no number from 1 to 65535";
         "SignalingAddressFault::BadPath": SignalingAddressFault::BadPath

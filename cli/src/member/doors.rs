@@ -1,5 +1,6 @@
 //! Opens the sockets by which others reach a member, and says at which addresses they do.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -162,8 +163,12 @@ fn is_all(listens: Option<SocketAddr>) -> bool {
 /// Reads where others find the member.
 fn rooms(place: &Place) -> anyhow::Result<Vec<SignalingServer>> {
     let rooms = place.room.iter().map(|room| SignalingServer::at(room));
-    let rooms: Result<_, _> = rooms.collect();
-    Ok(rooms.map_err(|error| Misuse(format!("--room {error}")))?)
+    let rooms: Result<Vec<_>, _> = rooms.collect();
+    let mut rooms = rooms.map_err(|error| Misuse(format!("--room {error}")))?;
+    // Its link and its address are the same room.
+    let mut addresses = BTreeSet::new();
+    rooms.retain(|room| addresses.insert(room.address_of(ServerId(0))));
+    Ok(rooms)
 }
 
 fn websocket_config(place: &Place) -> WebSocketConfig {

@@ -103,9 +103,12 @@ pub enum Ending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// This host asked too often, or has too many connections or rooms.
+    /// This host asked too often, or has too many connections.
     #[error("too many requests from this host")]
     TooMany,
+    /// This host has as many rooms as it may.
+    #[error("this host has too many rooms: one is free some minutes after everybody has left it")]
+    Rooms,
     /// All hosts together have.
     #[error("the server is full")]
     Full,

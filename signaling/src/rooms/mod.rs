@@ -451,7 +451,7 @@ impl Rooms {
         let has_room = self.rooms.len() <= self.limits.channels_max;
         self.allowed(has_room, Refusal::Full)?;
         let is_allowed = self.hosts.open_channel(host, &self.limits);
-        self.allowed(is_allowed, Refusal::TooMany)?;
+        self.allowed(is_allowed, Refusal::Rooms)?;
         self.rooms.insert(key, Room::new(founding, Some(host)));
         self.forget_when_empty(now, key);
         Ok(())

@@ -443,7 +443,7 @@ fn one_host_makes_so_many_rooms_and_another_still_may() {
     };
 
     assert_eq!(make(1, "00000000000000000000"), Ok(()));
-    assert_eq!(make(1, "00000000000000000001"), Err(Refusal::TooMany));
+    assert_eq!(make(1, "00000000000000000001"), Err(Refusal::Rooms));
     assert_eq!(make(2, "00000000000000000002"), Ok(()));
 }
 

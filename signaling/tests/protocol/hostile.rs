@@ -1,7 +1,8 @@
 //! Visitors who mean no good: none of them takes anything from the others.
 
-use futures::StreamExt as _;
+use bytes::Bytes;
 use futures::stream::FuturesUnordered;
+use futures::{SinkExt as _, StreamExt as _};
 use liferaft_signaling::{Config, Limits, Origins};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -64,6 +65,28 @@ async fn the_longest_frame_is_carried() {
     ada.say(&format!("{head}{payload}\"}}")).await;
 
     assert!(bob.hear().await.contains(&payload));
+}
+
+#[tokio::test]
+async fn frames_that_end_no_message_end_their_connection() {
+    let server = Served::start(Config::default()).await;
+    let frame = |opcode| {
+        let header = FrameHeader {
+            is_final: false,
+            opcode: OpCode::Data(opcode),
+            ..FrameHeader::default()
+        };
+        Message::Frame(Frame::from_payload(header, Bytes::new()))
+    };
+    let mut eve = server.attach("eve").await;
+    eve.hear().await;
+
+    eve.send(frame(Data::Text)).await;
+    while eve.0.send(frame(Data::Continue)).await.is_ok() {}
+
+    // She is told nothing: whoever says a goodbye listens for the answer.
+    assert_eq!(eve.closed().await, None);
+    assert_works(&server).await;
 }
 
 #[tokio::test]
@@ -165,6 +188,10 @@ async fn nothing_that_a_visitor_says_is_echoed() {
         "/<script>/peers",
         "/peers/<script>",
         "/%3Cscript%3E",
+        "/new?et=<script>",
+        "/new?server=%3Cscript%3E",
+        "/new?script>=1",
+        "/new?channel=%3Cscript%3E",
     ] {
         let answer = server.ask("GET", path, "Accept: text/html\r\n").await;
         let said = format!("{}{}", answer.head, answer.body).to_ascii_lowercase();

@@ -1,6 +1,6 @@
 //! Rooms: who founds, who is there, and what becomes of a room that is not known.
 
-use liferaft_signaling::Config;
+use liferaft_signaling::{Config, Limits};
 
 use super::OPEN;
 use super::peer::{Answer, Served};
@@ -129,4 +129,44 @@ async fn rooms_of_one_host_are_bounded() {
     let refused = refused.expect("there is a bound");
     assert_eq!(refused.status, 429);
     assert_eq!(refused.header("retry-after"), Some("10"));
+}
+
+#[tokio::test]
+async fn a_host_with_as_many_rooms_as_it_may_is_told_so() {
+    let mut limits = Limits::default();
+    limits.channels_per_host_max = 1;
+    let server = Served::start(Config::default().with_limits(limits)).await;
+    new_room(&server).await;
+
+    let refused = server.get("/new").await;
+
+    assert_eq!(refused.status, 429);
+    assert_eq!(refused.header("retry-after"), Some("600"));
+    assert!(refused.body.contains("too many rooms"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_new_room_keeps_what_its_page_was_asked_for() {
+    let server = Served::start(Config::default()).await;
+
+    let all = "channel=1&paused&server=https%3A%2F%2Fa.example%3A9000&et=150&et=2&other=1&relay=%0d%0aa:b";
+    let answer = server.get(&format!("/new?{all}")).await;
+
+    let location = answer.header("location").expect("it leads somewhere");
+    let (_, options) = location.split_once('&').expect("there are some");
+    assert_eq!(
+        options,
+        "et=150&paused&server=https://a.example:9000#firstServer"
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_visit_makes_no_room() {
+    let server = Served::start(Config::default()).await;
+
+    let head = server.ask("HEAD", "/new", "").await;
+    let prefetch = server.ask("GET", "/new", "Sec-Purpose: prefetch\r\n").await;
+
+    assert_eq!((head.status, prefetch.status), (405, 405));
+    assert_eq!(server.hub.figures().channels, 0);
 }

@@ -55,10 +55,10 @@ pub use self::carrier::WebSocketCarrier;
 pub use self::config::WebSocketConfig;
 pub use self::limits::{PACKET_BYTES_MAX, UNREAD_EVENTS_MAX, WebSocketLimits};
 pub use self::meter::{WebSocketCounters, WebSocketMeter};
-#[cfg(all(feature = "webrtc", not(target_arch = "wasm32")))]
-pub(crate) use self::native::Socket;
 #[cfg(not(target_arch = "wasm32"))]
 pub use self::native::{ContactError, TlsError, TlsIdentity, contact_at};
+#[cfg(all(feature = "webrtc", not(target_arch = "wasm32")))]
+pub(crate) use self::native::{Messages, Socket};
 #[cfg(feature = "webrtc")]
 pub(crate) use self::target::Target;
 #[cfg(target_arch = "wasm32")]

@@ -5,6 +5,7 @@ mod contact;
 mod fetching;
 mod opening;
 mod tls;
+mod unframed;
 
 use std::future::Future;
 use std::io;
@@ -18,7 +19,7 @@ use liferaft_platform::{Address, AddressError, now, sleep_until, spawn};
 use tokio::net::{TcpListener, TcpStream};
 
 pub use self::contact::{ContactError, contact_at};
-pub(crate) use self::opening::Socket;
+pub(crate) use self::opening::{Messages, Socket};
 pub use self::tls::{TlsError, TlsIdentity};
 
 use self::fetching::fetch;

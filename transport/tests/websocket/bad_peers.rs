@@ -11,7 +11,7 @@ use liferaft_transport::websocket::{
 };
 
 use crate::ends::{PATIENCE, assert_linked, during, listen, pair};
-use crate::raw::{BINARY, Raw, TEXT};
+use crate::raw::{BINARY, PING, Raw, TEXT};
 
 /// A link, and the socket at which others may try to disturb it.
 struct Site {
@@ -126,6 +126,28 @@ async fn parts_of_a_message_are_no_way_around_its_bound() {
         .await;
 
     assert_eq!(counters.broken, 1);
+}
+
+#[tokio::test]
+async fn what_ends_no_message_closes_the_connection() {
+    let mut site = Site::new(WebSocketConfig::default()).await;
+    let address = site.address;
+    let of_nothing = [BINARY & 0x7f, 0x80, 0, 0, 0, 0];
+    let endless = [(&of_nothing[..], 0x00), (&[], PING), (&[], BINARY)];
+
+    let counters = site
+        .endure(async {
+            for (first, frame) in endless {
+                let mut raw = Raw::connect(address).await;
+                raw.upgrade().await;
+                raw.write(first).await;
+                raw.write(&[frame, 0x80, 0, 0, 0, 0].repeat(100_000)).await;
+                raw.closed().await;
+            }
+        })
+        .await;
+
+    assert_eq!(counters.broken, 3);
 }
 
 #[tokio::test]

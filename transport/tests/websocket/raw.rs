@@ -12,6 +12,7 @@ const REQUEST: &str = "GET / HTTP/1.1\r\nHost: liferaft\r\nConnection: Upgrade\r
 
 pub(crate) const BINARY: u8 = 0x82;
 pub(crate) const TEXT: u8 = 0x81;
+pub(crate) const PING: u8 = 0x89;
 
 pub(crate) struct Raw(TcpStream);
 

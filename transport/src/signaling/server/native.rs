@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::message::MESSAGE_BYTES_MAX;
 use super::{SignalingServer, SocketEnd, SocketEvent};
-use crate::websocket::{Socket, Target, WebSocketConfig};
+use crate::websocket::{Messages, Socket, Target, WebSocketConfig};
 
 /// A server that reads nothing for so long is none.
 const SENDING_TIME_MAX: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ pub(super) fn open(target: Target, options: &Options, keeps_id: bool, end: Socke
 /// A socket that says goodbye when it is dropped, if its id is given up with it: also at the end of a program, when no
 /// task gets to do anything any more.
 struct Parting {
-    socket: Socket,
+    messages: Messages,
     keeps_id: bool,
 }
 
@@ -52,7 +52,7 @@ impl Drop for Parting {
     fn drop(&mut self) {
         if !self.keeps_id {
             // What the system does not take at once is lost.
-            let _said = self.socket.close(None).now_or_never();
+            let _said = self.messages.close(None).now_or_never();
         }
     }
 }
@@ -67,7 +67,7 @@ async fn run(config: WebSocketConfig, target: &Target, keeps_id: bool, end: Sock
         // Nobody waits for it any more.
         () = ended(&mut texts) => return,
     };
-    let socket = match opened {
+    let Socket { messages, unframed } = match opened {
         Ok(socket) => socket,
         Err(error) => {
             // Whoever has asked for it may have gone.
@@ -75,8 +75,8 @@ async fn run(config: WebSocketConfig, target: &Target, keeps_id: bool, end: Sock
             return;
         }
     };
-    let mut parting = Parting { socket, keeps_id };
-    let socket = &mut parting.socket;
+    let mut parting = Parting { messages, keeps_id };
+    let messages = &mut parting.messages;
     if events.send(SocketEvent::Open).await.is_err() {
         return;
     }
@@ -86,13 +86,14 @@ async fn run(config: WebSocketConfig, target: &Target, keeps_id: bool, end: Sock
                 let Some(text) = text else {
                     return;
                 };
-                let sending = timeout(SENDING_TIME_MAX, socket.send(Message::text(text)));
+                let sending = timeout(SENDING_TIME_MAX, messages.send(Message::text(text)));
                 if !matches!(sending.await, Ok(Ok(()))) {
                     return;
                 }
             }
-            message = socket.next() => match message {
+            message = messages.next() => match message {
                 Some(Ok(Message::Text(text))) => {
+                    unframed.on_message();
                     let text = text.as_str().to_owned();
                     if events.send(SocketEvent::Text(text)).await.is_err() {
                         return;
@@ -102,6 +103,7 @@ async fn run(config: WebSocketConfig, target: &Target, keeps_id: bool, end: Sock
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 _ => return,
             },
+            () = unframed.too_many() => return,
         }
     }
 }

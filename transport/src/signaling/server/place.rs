@@ -22,6 +22,9 @@ const ROOM_BYTES_MAX: usize = 64;
 const ROOM: &str = "channel";
 const SERVER: &str = "server";
 
+/// How long the name of a room is in a link.
+const LINKED_ROOM_BYTES: usize = 20;
+
 /// Where a server and a room there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -51,6 +54,11 @@ pub enum SignalingAddressFault {
     /// No room has this name.
     #[error("the name of a room has 1 to {ROOM_BYTES_MAX} letters, digits, '-' and '_'")]
     BadRoom,
+    /// A link names no room so: it was cut off.
+    #[error(
+        "a room that a link names has {LINKED_ROOM_BYTES} letters and digits: perhaps the link was cut off"
+    )]
+    CutOff,
     /// There is no such host.
     #[error("there is no host in it, or its port is no number from 1 to 65535")]
     BadHost,
@@ -91,6 +99,10 @@ impl Place {
                 _ => Err(SignalingAddressFault::NoScheme),
             };
         };
+        let whole = |place: Self| match place.room.len() {
+            LINKED_ROOM_BYTES => Ok(place),
+            _ => Err(SignalingAddressFault::CutOff),
+        };
         let is_secure = match scheme {
             "http" | "ws" => false,
             "https" | "wss" => true,
@@ -98,14 +110,14 @@ impl Place {
         };
         let Some((_, server)) = of(SERVER) else {
             let folder = rest.rfind('/').map_or(rest, |end| &rest[..end]);
-            return Self::new(is_secure, folder, &room);
+            return Self::new(is_secure, folder, &room).and_then(whole);
         };
         let (is_secure, server) = match server.split_once("://") {
             Some(("http", server)) => (false, server),
             Some(("https", server)) => (true, server),
             _ => return Err(SignalingAddressFault::BadServer),
         };
-        Self::new(is_secure, server.trim_end_matches('/'), &room)
+        Self::new(is_secure, server.trim_end_matches('/'), &room).and_then(whole)
     }
 
     /// Reads `ws://authority/prefix/room`; `None` if it is none.
@@ -272,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_names_no_room_is_refused_with_its_fault_and_no_secret() {
-        use SignalingAddressFault::{BadHost, BadPath, BadRoom, BadServer, NoScheme};
+        use SignalingAddressFault::{BadHost, BadPath, BadRoom, BadServer, CutOff, NoScheme};
         let no_room = |new: &str| SignalingAddressFault::NoRoom {
             new: new.to_owned(),
             peerjs: new.replace("http", "ws").replace("/new", "/peerjs"),
@@ -303,6 +315,10 @@ mod tests {
             ("http://a/?channel=../b", BadRoom),
             ("ws://a/?key=b", BadRoom),
             ("ws://a/room&b", BadRoom),
+            (
+                "https://a.example/?channel=0123456789abcdefghj#SECRET",
+                CutOff,
+            ),
             ("http:///?channel=1", BadHost),
             ("ws://a:0/room", BadHost),
             ("ws://a//room", BadPath),

@@ -10,7 +10,8 @@ use futures::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::opening::{BATCH_BYTES, OpenError, Socket};
+use super::opening::{BATCH_BYTES, Messages, OpenError, Socket};
+use super::unframed::Unframed;
 use crate::carrier::{CarrierEvent, Channel};
 use crate::websocket::deadlines::{late_close, late_opening, silence};
 use crate::websocket::pipe::Pipe;
@@ -60,10 +61,12 @@ pub(super) async fn run(opening: impl Future<Output = Result<Socket, OpenError>>
 }
 
 async fn drive(socket: Socket, end: &End) -> Ending {
-    let (sink, stream) = socket.split();
+    let Socket { messages, unframed } = socket;
+    let (sink, stream) = messages.split();
     let is_heard = AtomicBool::new(false);
     tokio::select! {
-        ending = read(stream, end, &is_heard) => ending,
+        ending = read(stream, &unframed, end, &is_heard) => ending,
+        () = unframed.too_many() => Ending::NoPacket,
         error = write(sink, end) => Ending::from(error),
         () = silence(&is_heard, &end.pipe, &end.limits) => Ending::Silent,
         () = late_close(&end.pipe, &end.limits) => Ending::Closed,
@@ -71,13 +74,22 @@ async fn drive(socket: Socket, end: &End) -> Ending {
 }
 
 /// Gives what comes to the carrier, which takes it when it has room: until then nothing more is read.
-async fn read(mut stream: SplitStream<Socket>, end: &End, is_heard: &AtomicBool) -> Ending {
+async fn read(
+    mut stream: SplitStream<Messages>,
+    unframed: &Unframed,
+    end: &End,
+    is_heard: &AtomicBool,
+) -> Ending {
     let path = end.path;
     let mut arrivals = end.arrivals.clone();
     while let Some(message) = stream.next().await {
         match message {
             Ok(Message::Binary(bytes)) => {
                 is_heard.store(true, Ordering::Relaxed);
+                // Whoever was never answered has said nothing that means anything.
+                if end.pipe.was_used() {
+                    unframed.on_message();
+                }
                 let packet = CarrierEvent::Packet {
                     path,
                     channel: Channel::Ordered,
@@ -105,7 +117,7 @@ async fn read(mut stream: SplitStream<Socket>, end: &End, is_heard: &AtomicBool)
 }
 
 /// Sends what waits, until it cannot.
-async fn write(mut sink: SplitSink<Socket, Message>, end: &End) -> Error {
+async fn write(mut sink: SplitSink<Messages, Message>, end: &End) -> Error {
     match send_all(&mut sink, &end.pipe, end).await {
         // The other end closes now.
         Ok(()) => pending().await,
@@ -114,7 +126,7 @@ async fn write(mut sink: SplitSink<Socket, Message>, end: &End) -> Error {
 }
 
 async fn send_all(
-    sink: &mut SplitSink<Socket, Message>,
+    sink: &mut SplitSink<Messages, Message>,
     pipe: &Pipe,
     end: &End,
 ) -> Result<(), Error> {

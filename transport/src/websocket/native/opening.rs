@@ -28,12 +28,13 @@ use super::super::limits::PACKET_BYTES_MAX;
 use super::super::target::Target;
 use super::contact::CONTACT;
 use super::tls::{TlsIdentity, Trust};
+use super::unframed::Unframed;
 
 /// How many bytes of packets are written at once, when several wait. One packet is written in any case.
 pub(super) const BATCH_BYTES: usize = 16 * 1024;
 
 /// How many bytes are read at once. The buffer for them is there as long as the connection.
-const READ_BYTES: usize = 16 * 1024;
+pub(super) const READ_BYTES: usize = 16 * 1024;
 
 /// How long an address of a name is tried alone before the next one is tried too (RFC 8305, section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -41,8 +42,14 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// The most addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
+/// What is sent and what comes.
+pub(crate) type Messages = WebSocketStream<Box<dyn Stream>>;
+
 /// A connection that is open.
-pub(crate) type Socket = WebSocketStream<Box<dyn Stream>>;
+pub(crate) struct Socket {
+    pub(crate) messages: Messages,
+    pub(crate) unframed: Unframed,
+}
 
 /// TCP, with or without TLS.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -105,9 +112,12 @@ impl Opener {
         &self,
         target: &Target,
     ) -> Result<(Socket, tungstenite::handshake::client::Response), OpenError> {
-        let stream = self.connect(target).await?;
+        let unframed = Unframed::default();
+        let stream = unframed.count(self.connect(target).await?);
         let upgraded = client_async_with_config(target.url(), stream, Some(config())).await;
-        upgraded.map_err(|error| Box::new(error).into())
+        let (messages, response) = upgraded.map_err(Box::new)?;
+        let socket = Socket { messages, unframed };
+        Ok((socket, response))
     }
 
     /// Connects to the host of a target, by TLS if that is wanted.
@@ -132,19 +142,21 @@ impl Opener {
     /// Lets in a connection of another.
     pub(super) async fn accept(&self, socket: TcpStream) -> Result<Socket, OpenError> {
         prepare(&socket).map_err(OpenError::Connect)?;
-        let stream: Box<dyn Stream> = match &self.identity {
+        let unframed = Unframed::default();
+        let stream = match &self.identity {
             Some(identity) => {
                 let stream = identity.accept(socket).await;
-                Box::new(stream.map_err(OpenError::Tls)?)
+                unframed.count(stream.map_err(OpenError::Tls)?)
             }
-            None => Box::new(socket),
+            None => unframed.count(socket),
         };
         let gate = Gate {
             admits_pages: !self.is_on_this_machine,
             contact: self.contact.get(),
         };
         let upgraded = accept_hdr_async_with_config(stream, gate, Some(config())).await;
-        upgraded.map_err(|error| Box::new(error).into())
+        let messages = upgraded.map_err(Box::new)?;
+        Ok(Socket { messages, unframed })
     }
 }
 
