@@ -76,13 +76,43 @@ impl Names {
     }
 }
 
-/// Lays all out anew.
+/// Lays all out. A file that is as it was is not touched, so that a program which has it is not built again.
 pub(super) fn lay_out(
     workspace: &Workspace,
     bound: &Path,
     module: &Path,
     made: &Made,
 ) -> Result<()> {
+    let fresh = Made {
+        site: made.site.with_extension("new"),
+        package: made.package.with_extension("new"),
+    };
+    lay_out_anew(workspace, bound, module, &fresh)?;
+    replace(&made.site, &fresh.site)?;
+    replace(&made.package, &fresh.package)
+}
+
+/// Makes a folder like another one, which it takes away.
+fn replace(folder: &Path, fresh: &Path) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    for old in fs::read_dir(folder)? {
+        let old = old?;
+        if !fresh.join(old.file_name()).exists() {
+            fs::remove_file(old.path())?;
+        }
+    }
+    for new in fs::read_dir(fresh)? {
+        let new = new?;
+        let (path, content) = (folder.join(new.file_name()), read(&new.path())?);
+        if !path.exists() || read(&path)? != content {
+            fs::write(path, content)?;
+        }
+    }
+    fs::remove_dir_all(fresh)?;
+    Ok(())
+}
+
+fn lay_out_anew(workspace: &Workspace, bound: &Path, module: &Path, made: &Made) -> Result<()> {
     let scripts = workspace.root.join(SCRIPTS);
     let module = read(module)?;
     let script = read(&bound.join(SCRIPT))?;
