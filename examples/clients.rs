@@ -41,7 +41,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("  {}", String::from_utf8_lossy(line));
     }
     assert_eq!(log.values.len(), 4, "no line is lost or doubled");
-    println!("each of the 4 lines is there once; the watch told of the {told} that came after it began");
+    println!(
+        "each of the 4 lines is there once; the watch told of the {told} that came after it began"
+    );
     Ok(())
 }
 

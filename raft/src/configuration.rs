@@ -8,6 +8,7 @@ mod token;
 use alloc::vec::Vec;
 use core::fmt;
 
+use description::encoded_len;
 pub use description::{
     ADDRESSES_MAX, Address, Description, LABEL_BYTES_MAX, Label, PROTOCOL_VERSIONS, PublicKey,
     SIGNATURE_BYTES, Versions, Voucher,
@@ -593,12 +594,6 @@ impl Member {
     pub fn votes(&self) -> bool {
         self.outgoing_voter || self.suffrage == Some(Suffrage::Voter)
     }
-}
-
-/// The most bytes that a number takes in an encoding.
-const fn encoded_len(number: u32) -> u64 {
-    let bits = 32 - (number | 1).leading_zeros();
-    bits.div_ceil(7) as u64
 }
 
 #[cfg(test)]

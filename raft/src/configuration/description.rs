@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 
 pub use liferaft_platform::{ADDRESSES_MAX, Address, LABEL_BYTES_MAX, Label, PublicKey, Versions};
 
-use super::encoded_len;
 use crate::ids::ServerId;
 
 /// The length of a [`Voucher`]'s signature, in bytes.
@@ -161,4 +160,10 @@ pub struct Voucher {
 impl Voucher {
     /// What it adds to the [weight](super::Configuration::weight) of a configuration, in bytes.
     pub const WEIGHT: u64 = 102;
+}
+
+/// The most bytes that a number takes in an encoding.
+pub(super) const fn encoded_len(number: u32) -> u64 {
+    let bits = 32 - (number | 1).leading_zeros();
+    bits.div_ceil(7) as u64
 }

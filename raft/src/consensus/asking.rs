@@ -8,38 +8,9 @@
 use core::time::Duration;
 
 use super::common::Common;
-use super::progress::{Retry, RoundTrip};
+use super::round_trip::Retry;
 use crate::ids::ServerId;
 use crate::time::Instant;
-
-/// How soon a server answers what it is asked.
-#[derive(Debug, Default)]
-pub(super) struct Promptness {
-    round_trip: RoundTrip,
-    /// The last answer was to one of several repeats, and came no later than this after the first.
-    within: Option<Duration>,
-}
-
-impl Promptness {
-    /// How long to wait for an answer before asking again; `None` if nothing was measured.
-    pub(super) fn timeout(&self, heartbeat: Duration) -> Option<Duration> {
-        match self.within {
-            // Half more, since the next may take a little longer.
-            Some(within) => Some(within * 3 / 2),
-            None if self.round_trip.smoothed().is_none() => None,
-            None => Some(self.round_trip.timeout(heartbeat)),
-        }
-    }
-
-    fn answered(&mut self, after: Duration, is_repeated: bool) {
-        if is_repeated {
-            self.within = Some(after);
-        } else {
-            self.within = None;
-            self.round_trip.measured(after);
-        }
-    }
-}
 
 /// A question on its way to a server.
 #[derive(Debug)]

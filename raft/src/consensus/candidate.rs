@@ -7,7 +7,7 @@ use super::asking::Question;
 use super::common::Common;
 use super::planted::{Bug, is_planted};
 use super::quorum::{self, Tally};
-use super::role::Transition;
+use super::transition::Transition;
 use crate::ids::{ServerId, Term};
 use crate::message::{Body, RequestVote, RequestVoteReply};
 use crate::sorted::SortedMap;

@@ -4,9 +4,10 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::common::Common;
-use super::input::{Addition, ChangeId, MembershipChange, MembershipStep};
+use super::input::{Addition, MembershipChange, MembershipStep};
 use super::leader::Leader;
 use super::membership::{first_step, target_of};
+use super::names::ChangeId;
 use super::output::{ChangeError, InvalidChange};
 use super::planted::{Bug, is_planted};
 use super::progress::{Progress, Standing};

@@ -10,16 +10,16 @@ use core::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use super::TERM_JUMP_MAX;
-use super::asking::Promptness;
 use super::currency::{Currency, Tokens};
 use super::fetch::Fetches;
 use super::log::Log;
 use super::membership::ConfigurationLog;
+use super::names::Reception;
 use super::outbox::Outbox;
-use super::output::{Apply, EntriesReader, Event, HardState, Output, Reception, Refusal, Snapshot};
+use super::output::{Apply, EntriesReader, Event, HardState, Output, Refusal, Snapshot};
 use super::planted::{Bug, is_planted};
 use super::recovery::Restored;
+use super::round_trip::Promptness;
 use crate::config::Config;
 use crate::configuration::Configuration;
 use crate::entry::{Entry, Payload};
@@ -27,6 +27,10 @@ use crate::ids::{Index, LogPosition, ServerId, Term};
 use crate::message::{Body, Message, Token};
 use crate::sorted::SortedMap;
 use crate::time::{ClusterTime, Instant};
+
+/// A message whose term is further ahead than this is refused: no elections can explain it, and believing it could use
+/// up the terms of a cluster.
+pub const TERM_JUMP_MAX: u64 = 1 << 32;
 
 /// For so many entries at most room is made before they are handed out.
 const HAND_OUT_RESERVED: usize = 4096;

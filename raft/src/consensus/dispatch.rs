@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use super::planted::{Bug, is_planted};
-use super::role::{Role, Transition};
+use super::role::Role;
+use super::transition::Transition;
 use super::{Raft, Refusal, read};
 use crate::admission::{Admission, Kind, Sender, admission};
 use crate::ids::{Index, Round, ServerId, Term};

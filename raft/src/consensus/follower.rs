@@ -6,12 +6,13 @@ use core::time::Duration;
 
 use super::common::Common;
 use super::currency::{Claim, Claims};
-use super::input::ReadId;
-use super::output::{Event, ReadRefused, Reception, Refusal, Snapshot, SnapshotName};
+use super::names::ReadId;
+use super::names::{Reception, SnapshotName};
+use super::output::{Event, ReadRefused, Refusal, Snapshot};
 use super::planted::{Bug, is_planted};
 use super::read::FollowerReads;
-use super::role::Transition;
 use super::snapshot::{Arrival, Reached, Receiving};
+use super::transition::Transition;
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, LogPosition, Round, ServerId};
 use crate::message::{

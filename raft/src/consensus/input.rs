@@ -6,7 +6,8 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::output::{EntriesRead, Reception, SnapshotName, SnapshotRead, WriteId};
+use super::names::{ChangeId, ProposalId, ReadId, Reception, SnapshotName, WriteId};
+use super::output::{EntriesRead, SnapshotRead};
 use crate::config::Timing;
 use crate::configuration::{
     AccessToken, Configuration, Description, Foreign, Grants, Scope, TokenKey, Voucher,
@@ -140,18 +141,6 @@ pub struct Proposal {
     /// The command.
     pub command: Bytes,
 }
-
-/// The driver's name for a proposal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProposalId(pub u64);
-
-/// The driver's name for a read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReadId(pub u64);
-
-/// The driver's name for a membership change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChangeId(pub u64);
 
 /// A membership change: its steps take effect together, in their order, through a joint configuration if more than one
 /// voter changes.

@@ -47,6 +47,7 @@ mod leader;
 pub mod lease;
 mod log;
 mod membership;
+mod names;
 mod outbox;
 mod output;
 mod oversight;
@@ -58,6 +59,7 @@ mod read;
 mod recovery;
 mod replication;
 mod role;
+mod round_trip;
 mod rounds;
 mod shelf;
 mod snapshot;
@@ -65,19 +67,19 @@ mod stamp;
 mod status;
 mod tail;
 mod transfer;
+mod transition;
 mod vote;
 
-pub use input::{
-    Addition, ChangeId, Input, MembershipChange, MembershipStep, NewToken, Proposal, ProposalId,
-    ReadId,
-};
+pub use common::TERM_JUMP_MAX;
+pub use input::{Addition, Input, MembershipChange, MembershipStep, NewToken, Proposal};
 pub use log::Outline;
+pub use names::{ChangeId, ProposalId, ReadId, Reception, SnapshotName, WriteId};
 // For storages.
 pub use output::select;
 pub use output::{
     Apply, ChangeError, EntriesRead, EntriesReader, Event, HardState, InvalidChange, Output,
-    ProposeRefused, ReadRefused, Reception, Recovered, Refusal, RoleKind, Snapshot, SnapshotName,
-    SnapshotRead, SnapshotStep, TRANSFERS_WAITING_MAX, TransferError, Write, WriteId,
+    ProposeRefused, ReadRefused, Recovered, Refusal, RoleKind, Snapshot, SnapshotRead,
+    SnapshotStep, TRANSFERS_WAITING_MAX, TransferError, Write,
 };
 pub use oversight::{Contact, Oversight};
 pub use recovery::RecoveryError;
@@ -99,11 +101,8 @@ use common::Common;
 use follower::Follower;
 use planted::{Bug, is_planted};
 use recovery::Restored;
-use role::{Role, Transition};
-
-/// A message whose term is further ahead than this is refused: no elections can explain it, and believing it could use
-/// up the terms of a cluster.
-pub const TERM_JUMP_MAX: u64 = 1 << 32;
+use role::Role;
+use transition::Transition;
 
 /// The term of the entry that [`Input::Bootstrap`] makes.
 const BOOTSTRAP_TERM: Term = Term(1);

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::log::Log;
-use super::output::{HardState, Output, Snapshot, Write, WriteId};
+use super::names::WriteId;
+use super::output::{HardState, Output, Snapshot, Write};
 use super::planted::{Bug, is_planted};
 use crate::configuration::SERVERS_MAX;
 use crate::entry::Entry;

@@ -1,14 +1,13 @@
 //! Defines what the core returns: all of it may be done at once, since what must wait is still inside.
 
 use alloc::vec::Vec;
-use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
 use thiserror::Error;
 
-use super::input::{ChangeId, ProposalId, ReadId};
 use super::log::Outline;
+use super::names::{ChangeId, ProposalId, ReadId, Reception, SnapshotName, WriteId};
 use crate::boots::Boots;
 use crate::configuration::{Foreign, SERVERS_MAX, TOKENS_MAX, TokenFault, TokenKey};
 use crate::entry::Entry;
@@ -85,10 +84,6 @@ impl Output {
     }
 }
 
-/// The number of a write; they are made in this order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WriteId(pub u64);
-
 /// What must reach the disk. Its parts are made durable in the order of the fields; a crash may leave any prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Write {
@@ -127,16 +122,6 @@ pub struct HardState {
     pub promise: Duration,
 }
 
-/// The name of a finished snapshot in its storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SnapshotName(pub u64);
-
-impl fmt::Display for SnapshotName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 /// A snapshot: the state machine as of an entry (§5). Its state is in storage, under its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
@@ -145,10 +130,6 @@ pub struct Snapshot {
     /// The name by which its state is read.
     pub name: SnapshotName,
 }
-
-/// The number of a snapshot that is being received; they only grow. A later one takes the place of an earlier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Reception(pub u64);
 
 /// What is to be done with the states of snapshots, beside the writes, which do not wait for it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use super::checkpoint::Checkpoint;
 use super::headway::Headway;
 use super::output::Snapshot;
 use super::pace::{Pace, WINDOW_MIN};
+use super::round_trip::{Retry, RoundTrip};
 use crate::entry::Entry;
 use crate::ids::{Index, Round};
 use crate::message::{Body, Token};
@@ -23,9 +24,6 @@ const GAP_REPLIES_MAX: u8 = 3;
 /// The most messages with entries in flight to a peer: as many as it keeps when they come early. What has to wait goes
 /// into larger messages.
 pub(super) const MESSAGES_IN_FLIGHT_MAX: usize = super::follower::EARLY_MESSAGES_MAX;
-
-/// The most that the resend timeout doubles.
-const BACKOFF_MAX: u32 = 6;
 
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -383,102 +381,6 @@ impl Window {
             self.bytes -= bytes;
             self.messages.pop_back();
         }
-    }
-}
-
-/// The smoothed round trip to a peer, as in RFC 6298, measured by one round at a time.
-#[derive(Debug, Default)]
-pub(super) struct RoundTrip {
-    measuring: Option<(Round, Instant)>,
-    smoothed: Option<(Duration, Duration)>,
-}
-
-impl RoundTrip {
-    pub(super) fn sent(&mut self, round: Round, now: Instant) {
-        if self.measuring.is_none() {
-            self.measuring = Some((round, now));
-        }
-    }
-
-    pub(super) fn echoed(&mut self, round: Round, now: Instant) {
-        let Some((measured, sent_at)) = self.measuring else {
-            return;
-        };
-        if round < measured {
-            return;
-        }
-        self.measuring = None;
-        // An answer to a later round says nothing of how long the measured one took.
-        if round > measured {
-            return;
-        }
-        self.measured(now.since(sent_at));
-    }
-
-    /// Takes the time that one round trip took.
-    pub(super) fn measured(&mut self, sample: Duration) {
-        self.smoothed = Some(match self.smoothed {
-            None => (sample, sample / 2),
-            Some((mean, deviation)) => (
-                (mean * 7 + sample) / 8,
-                (deviation * 3 + mean.abs_diff(sample)) / 4,
-            ),
-        });
-    }
-
-    pub(super) fn smoothed(&self) -> Option<Duration> {
-        self.smoothed.map(|(mean, _)| mean)
-    }
-
-    /// How long to wait for an answer before sending again.
-    pub(super) fn timeout(&self, heartbeat: Duration) -> Duration {
-        match self.smoothed {
-            None => heartbeat,
-            Some((mean, deviation)) => (mean + deviation * 4).max(heartbeat / 10),
-        }
-    }
-}
-
-/// When to send again what is not confirmed.
-#[derive(Debug, Default)]
-pub(super) struct Retry {
-    at: Option<Instant>,
-    doublings: u32,
-}
-
-impl Retry {
-    pub(super) fn at(&self) -> Option<Instant> {
-        self.at
-    }
-
-    /// Waits for what was just sent.
-    pub(super) fn arm(&mut self, now: Instant, timeout: Duration, timeout_max: Duration) {
-        self.at = Some(now + (timeout * (1 << self.doublings)).min(timeout_max));
-    }
-
-    /// There was progress: the next wait begins anew.
-    pub(super) fn reset(&mut self) {
-        self.at = None;
-        self.doublings = 0;
-    }
-
-    pub(super) fn disarm(&mut self) {
-        self.at = None;
-    }
-
-    /// Whether one wait after another has ended without progress.
-    pub(super) fn is_repeated(&self) -> bool {
-        self.doublings > 1
-    }
-
-    /// Tells whether the wait is over, and doubles the next.
-    pub(super) fn is_over(&mut self, now: Instant) -> bool {
-        let over = self.at.is_some_and(|at| at <= now);
-        if over {
-            self.at = None;
-            self.doublings = (self.doublings + 1).min(BACKOFF_MAX);
-        }
-        over
     }
 }
 

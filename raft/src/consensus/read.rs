@@ -9,9 +9,9 @@ use core::time::Duration;
 
 use super::asking::Question;
 use super::common::Common;
-use super::input::ReadId;
+use super::names::ReadId;
 use super::output::ReadRefused;
-use super::progress::Retry;
+use super::round_trip::Retry;
 use crate::ids::{Index, Round, ServerId};
 use crate::message::{Body, ReadIndex, ReadIndexReply};
 use crate::sorted::SortedSet;

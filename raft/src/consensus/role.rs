@@ -4,6 +4,7 @@ use super::candidate::Campaign;
 use super::follower::Follower;
 use super::leader::Leader;
 use super::planted::{Bug, is_planted};
+use super::transition::Transition;
 use super::{Event, Raft, RoleKind};
 use crate::ids::{ServerId, Term};
 use crate::message::Body;
@@ -17,29 +18,6 @@ pub(super) enum Role {
     PreCandidate(Campaign),
     Candidate(Campaign),
     Leader(Leader),
-}
-
-/// A move to another role, within the current term unless it says otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub(super) enum Transition {
-    Stay,
-    /// Follow, and wait for a leader.
-    Follow {
-        retry_soon: bool,
-    },
-    /// Ask whether an election could be won.
-    PreCampaign,
-    /// Campaign in the next term; with `transfer`, because the leader asked for it.
-    Campaign {
-        transfer: bool,
-    },
-    /// Lead.
-    Lead,
-    /// Give leadership up for good, after asking this voter to take it.
-    Resign {
-        successor: Option<ServerId>,
-    },
 }
 
 impl Role {

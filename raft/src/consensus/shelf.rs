@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::input::Input;
-use super::output::{Reception, SnapshotName, SnapshotRead, SnapshotStep};
+use super::names::{Reception, SnapshotName};
+use super::output::{SnapshotRead, SnapshotStep};
 use crate::ids::Index;
 use crate::sorted::SortedMap;
 use crate::time::ClusterTime;

@@ -5,7 +5,8 @@ use alloc::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::common::Common;
-use super::output::{Reception, Refusal, SnapshotStep};
+use super::names::Reception;
+use super::output::{Refusal, SnapshotStep};
 use crate::message::{InstallSnapshot, SnapshotMetadata};
 
 /// A snapshot of which some has arrived. Chunks of another transfer are never mixed in, even if it has the same end and

@@ -2,7 +2,8 @@
 
 use super::candidate::Campaign;
 use super::planted::{Bug, is_planted};
-use super::role::{Role, Transition};
+use super::role::Role;
+use super::transition::Transition;
 use super::{Raft, Refusal};
 use crate::ids::{ServerId, Term};
 use crate::message::{Body, RequestVote, RequestVoteReply};

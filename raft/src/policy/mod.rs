@@ -28,16 +28,19 @@
 //! [`evict_after`](MembershipPolicy::evict_after), but when half of the voters or more die before that, the cluster
 //! stands still, however many learners live.
 
+mod act;
 mod decision;
+mod joiner;
 mod leaving;
 mod steward;
 mod watch;
 
 use core::time::Duration;
 
+pub use act::Act;
 pub use decision::{Situation, Voice, next_change};
 pub use leaving::leaving;
-pub use steward::{Act, JoinAnswer, Steward};
+pub use steward::{JoinAnswer, Steward};
 
 /// The least `evict_after` that makes sense; a shorter one is taken for this.
 pub const EVICT_AFTER_MIN: Duration = Duration::from_millis(10);

@@ -1,19 +1,18 @@
 //! Keeping watch: who has been silent for how long, who must be asked before that is believed, who wants to join.
 
 use super::MembershipPolicy;
+use super::act::Act;
+use super::joiner::{GATHERINGS_PER_HEARTBEAT, Joiner};
 use super::watch::Watch;
 use crate::configuration::{Description, Grants, PROTOCOL_VERSIONS, TokenFault};
 use crate::consensus::planted::{Bug, is_planted};
-use crate::consensus::{Addition, ChangeError, MembershipChange, Oversight};
+use crate::consensus::{Addition, ChangeError, Oversight};
 use crate::ids::{Index, ServerId, Term};
 use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// The most servers that may wait to be taken in. More are told to ask again.
 const JOINERS_MAX: usize = 256;
-
-/// Within this part of a heartbeat interval those who ask to join are gathered, to be taken in together.
-pub(super) const GATHERINGS_PER_HEARTBEAT: u32 = 8;
 
 /// A server that has not repeated its wish to join for so many election timeouts has given it up, or died.
 const JOINER_ELECTION_TIMEOUTS: u32 = 4;
@@ -32,18 +31,6 @@ pub struct Steward {
     due: Instant,
     watch: Option<Watch>,
     joiners: SortedMap<ServerId, Joiner>,
-}
-
-/// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Act {
-    /// Nothing, until [`Steward::due`].
-    Rest,
-    /// Give the core an [`Input::Ask`](crate::consensus::Input::Ask).
-    Ask,
-    /// Give the core this change, and [`Steward::changed`] its answer.
-    Change(MembershipChange),
 }
 
 /// The answer to a server that asks to join.
@@ -65,14 +52,6 @@ pub enum JoinAnswer {
     Token(TokenFault),
     /// It does not speak the version of the protocol that the cluster speaks.
     OtherVersion,
-}
-
-/// A server that wants to be taken in.
-#[derive(Clone, Debug)]
-pub(super) struct Joiner {
-    pub(super) addition: Addition,
-    pub(super) first_asked_at: Instant,
-    asked_at: Instant,
 }
 
 impl Steward {

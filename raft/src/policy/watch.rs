@@ -3,7 +3,8 @@
 
 use core::time::Duration;
 
-use super::steward::{Act, GATHERINGS_PER_HEARTBEAT, Joiner};
+use super::act::Act;
+use super::joiner::{GATHERINGS_PER_HEARTBEAT, Joiner};
 use super::{MembershipPolicy, Situation, Voice, next_change};
 use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Addition, MembershipChange, MembershipStep, Oversight};

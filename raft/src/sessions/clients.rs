@@ -6,8 +6,8 @@
 
 use core::cmp::Reverse;
 
+use super::limits::{CLIENT_SESSIONS_MAX, TOKEN_SESSIONS_MAX};
 use super::order::Order;
-use super::{CLIENT_SESSIONS_MAX, TOKEN_SESSIONS_MAX};
 use crate::configuration::TokenKey;
 use crate::ids::Index;
 use crate::sorted::{SortedMap, SortedSet};

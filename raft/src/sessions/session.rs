@@ -5,7 +5,9 @@ use alloc::collections::VecDeque;
 
 use serde::Serialize;
 
-use super::{ORDERED_SESSION_EXPIRY, OUTSTANDING_MAX, REPLY_OVERHEAD_BYTES, SESSION_EXPIRY};
+use super::limits::{
+    ORDERED_SESSION_EXPIRY, OUTSTANDING_MAX, REPLY_OVERHEAD_BYTES, SESSION_EXPIRY,
+};
 use crate::codec;
 use crate::configuration::TokenKey;
 use crate::ids::{Index, ServerId};

@@ -3,9 +3,12 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::{DecodeError, NUMBER_END};
+use super::DecodeError;
 use crate::ids::{Index, LogPosition, Round, ServerId, Term};
 use crate::time::ClusterTime;
+
+/// Terms, indices, rounds, cluster times and lengths lie below this, so that no sum of them overflows.
+pub const NUMBER_END: u64 = 1 << 62;
 
 /// The length of an id, in bytes.
 pub(super) const ID_BYTES: usize = 16;

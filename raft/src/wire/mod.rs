@@ -46,6 +46,7 @@ pub use content::{
     ProposeAnswer, QueryOutcome, View,
 };
 pub use error::DecodeError;
+pub use field::NUMBER_END;
 pub use report::{LINK_TEXT_BYTES_MAX, LinkReport, PeerReport, Report};
 
 pub use crate::message::ENTRIES_MAX;
@@ -69,9 +70,6 @@ pub const QUERIES_MAX: usize = 1 << 12;
 
 /// The most members that a client is told of at once.
 pub const VIEW_MEMBERS_MAX: usize = 32;
-
-/// Terms, indices, rounds, cluster times and lengths lie below this, so that no sum of them overflows.
-pub const NUMBER_END: u64 = 1 << 62;
 
 /// What travels from one member to another. The sender is the peer of the link, never a field.
 #[derive(Clone, Debug, PartialEq, Eq)]

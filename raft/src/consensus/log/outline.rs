@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::configuration::Configuration;
-use crate::consensus::recovery::RecoveryError;
+use crate::consensus::recovery::error::RecoveryError;
 use crate::entry::{Entry, Payload};
 use crate::ids::{Index, LogPosition, Term};
 use crate::time::ClusterTime;

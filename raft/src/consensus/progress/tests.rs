@@ -46,21 +46,6 @@ fn the_window_is_freed_by_what_is_durable_and_forgets_what_is_sent_again() {
     assert_eq!(window.bytes, 0);
 }
 
-#[test]
-fn the_round_trip_is_measured_by_the_round_that_was_timed() {
-    let ms = Duration::from_millis;
-    let at = |n| Instant::from_origin(ms(n));
-    let mut trip = RoundTrip::default();
-
-    trip.sent(Round(4), at(10));
-    trip.sent(Round(5), at(20));
-    trip.echoed(Round(3), at(25));
-    trip.echoed(Round(4), at(30));
-
-    assert_eq!(trip.smoothed(), Some(ms(20)));
-    assert_eq!(trip.timeout(ms(200)), ms(60));
-}
-
 /// A snapshot of so many bytes on its way.
 fn sending(length: usize, acked: u64, sent: u64) -> Sending {
     let metadata = SnapshotMetadata {
@@ -109,33 +94,6 @@ fn a_chunk_that_no_window_holds_is_sent_alone() {
 }
 
 #[test]
-fn an_answer_to_a_later_round_says_nothing_of_the_round_that_was_timed() {
-    let at = |n| Instant::from_origin(Duration::from_millis(n));
-    let mut trip = RoundTrip::default();
-
-    trip.sent(Round(4), at(10));
-    trip.echoed(Round(5), at(90));
-
-    assert_eq!(trip.smoothed(), None);
-}
-
-#[test]
-fn the_round_trip_is_smoothed_as_in_rfc_6298() {
-    let ms = Duration::from_millis;
-    let at = |n| Instant::from_origin(ms(n));
-    let mut trip = RoundTrip::default();
-
-    trip.sent(Round(1), at(0));
-    trip.echoed(Round(1), at(80));
-    trip.sent(Round(2), at(100));
-    trip.echoed(Round(2), at(260));
-
-    assert_eq!(trip.smoothed(), Some(ms(90)));
-    // The deviation is (3 · 40 + 80) / 4.
-    assert_eq!(trip.timeout(ms(200)), ms(90 + 4 * 50));
-}
-
-#[test]
 fn answers_out_of_order_are_taken_for_a_loss_only_when_there_are_several() {
     let mut progress = Progress::new(Index(9), Standing::Member);
     progress.replicate_from(Index(5));
@@ -147,21 +105,4 @@ fn answers_out_of_order_are_taken_for_a_loss_only_when_there_are_several() {
     ];
 
     assert_eq!(shown, [false, false, true]);
-}
-
-#[test]
-fn waits_without_progress_double_until_they_are_as_long_as_allowed() {
-    let ms = Duration::from_millis;
-    let at = |n| Instant::from_origin(ms(n));
-    let mut retry = Retry::default();
-
-    retry.arm(at(0), ms(10), ms(30));
-    assert!(!retry.is_over(at(9)) && retry.is_over(at(10)));
-    assert!(!retry.is_repeated());
-    retry.arm(at(10), ms(10), ms(30));
-    assert_eq!(retry.at(), Some(at(30)));
-    assert!(retry.is_over(at(30)) && retry.is_repeated());
-    retry.arm(at(30), ms(10), ms(30));
-
-    assert_eq!(retry.at(), Some(at(60)));
 }

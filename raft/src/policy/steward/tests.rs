@@ -7,7 +7,8 @@ use crate::config::Timing;
 use crate::configuration::{
     AccessToken, Configuration, Dismissal, PublicKey, Scope, TokenKey, Versions,
 };
-use crate::consensus::{Contact, MembershipStep};
+
+use crate::consensus::{Contact, MembershipChange, MembershipStep};
 use crate::ids::Round;
 use crate::sorted::SortedSet;
 use crate::time::ClusterTime;
