@@ -14,6 +14,9 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::applier::{Applier, Ends};
+use super::bounds::QUERIES_MAX;
+use super::bounds::QUEUE_MAX;
+use super::budget::{Budget, CommandBytes};
 use super::disk::Disk;
 use super::error::{FoundError, StartError};
 use super::events::Announcer;
@@ -25,12 +28,11 @@ use super::log_reads::LogReads;
 use super::membership::Membership;
 use super::meters::Meters;
 use super::peers::Peers;
-use super::request::{Budget, CommandBytes, QUEUE_MAX};
 use super::serving::ClientCodec;
 use super::snapshots::{Snapshots, TimedLane};
 use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
-use super::work::{self, JOBS_MAX, QUERIES_MAX, REPORTS_MAX, Work};
+use super::work::{self, JOBS_MAX, REPORTS_MAX, Work};
 use crate::config::Config;
 use crate::configuration::{
     Address, Description, LABEL_BYTES_MAX, Label, PROTOCOL_VERSIONS, Versions,

@@ -11,12 +11,11 @@ use thiserror::Error;
 pub use super::stop_reason::StopReason;
 
 use super::applier::Unrestored;
+use super::bounds::{COMMAND_BYTES_PENDING_MAX, QUEUE_MAX};
+use super::bounds::{COMMANDS_PENDING_MAX, OPERATIONS_PENDING_MAX};
+use super::bounds::{QUERIES_MAX, READS_HANDED_OUT_MAX};
 use super::client::Unreached;
 use super::joining::Exclusion;
-use super::operations::PENDING_MAX as OPERATIONS_MAX;
-use super::proposals::PENDING_MAX;
-use super::request::{COMMAND_BYTES_PENDING_MAX, QUEUE_MAX};
-use super::work::{QUERIES_MAX, READS_HANDED_OUT_MAX};
 use crate::configuration::{Configuration, Foreign, SERVERS_MAX, TokenFault, TokenKey};
 use crate::consensus::{ChangeError, InvalidChange, RecoveryError, TransferError};
 use crate::ids::{ClusterId, Hint, Index, ServerId};
@@ -111,10 +110,10 @@ pub struct Busy {
 
 impl Busy {
     pub(super) const REQUESTS: Self = Self::of(QUEUE_MAX, "requests");
-    pub(super) const COMMANDS: Self = Self::of(PENDING_MAX, "commands");
+    pub(super) const COMMANDS: Self = Self::of(COMMANDS_PENDING_MAX, "commands");
     pub(super) const COMMAND_BYTES: Self = Self::of(COMMAND_BYTES_PENDING_MAX, "bytes of commands");
     pub(super) const OPERATIONS: Self = Self::of(
-        OPERATIONS_MAX,
+        OPERATIONS_PENDING_MAX,
         "membership changes and leadership transfers",
     );
     pub(super) const QUERIES: Self = Self::of(QUERIES_MAX, "queries");

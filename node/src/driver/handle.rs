@@ -10,6 +10,7 @@ use liferaft_platform as platform;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::budget::{Budget, CommandBytes};
 use super::error::{
     Busy, LeaveError, MembershipError, OnlyVoter, ProposeError, ReadError, ShutdownError,
     StopReason, TransferLeadershipError, UnknownCause, WaitError,
@@ -17,7 +18,7 @@ use super::error::{
 use super::events::{Entrance, Events};
 use super::joining::Exclusion;
 use super::local::{Bound, Local, LocalRead, Unread};
-use super::request::{Budget, CommandBytes, Read, ReadCaller, Request};
+use super::request::{Read, ReadCaller, Request};
 use super::status::{MemberStatus, wait_until};
 use crate::codec;
 use crate::config::Timing;

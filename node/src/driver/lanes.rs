@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use self::lane::Lane;
+use super::bounds::LANE_COMMANDS_MAX;
 use super::task::Driver;
 use crate::consensus::{Proposal, ProposalId};
 use crate::ids::Index;
@@ -20,9 +21,6 @@ use crate::time::Instant;
 
 /// The most outboxes of one member.
 pub(super) const LANES_MAX: usize = 64;
-
-/// The most commands in one lane. What waits beyond that waits in the outbox.
-pub(super) const LANE_COMMANDS_MAX: usize = 1024;
 
 /// The most events of a lane that its outbox has not taken: one for each command, and those of its session, of which
 /// the next comes only after the outbox has acted upon the last.

@@ -25,6 +25,8 @@
 mod applier;
 mod arrivals;
 mod attempt;
+mod bounds;
+mod budget;
 mod builder;
 mod calls;
 mod client;

@@ -11,6 +11,7 @@ use liferaft_platform::SortedMap;
 use tokio::sync::oneshot;
 
 use super::attempt::{Attempt, Due, Stage};
+use super::bounds::OPERATIONS_PENDING_MAX;
 use super::error::{Busy, MembershipError, TransferLeadershipError};
 use crate::configuration::{Configuration, Suffrage, TokenFault};
 use crate::consensus::{
@@ -19,9 +20,6 @@ use crate::consensus::{
 use crate::ids::{Index, ServerId, Term};
 use crate::time::Instant;
 use crate::wire::Content;
-
-/// The most operations of this member that may be pending.
-pub(super) const PENDING_MAX: usize = 64;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +110,7 @@ impl Operations {
         deadline: Instant,
         caller: Caller,
     ) -> bool {
-        if self.pending.len() >= PENDING_MAX {
+        if self.pending.len() >= OPERATIONS_PENDING_MAX {
             caller.busy();
             return false;
         }

@@ -22,21 +22,15 @@ use tokio::sync::oneshot;
 
 use self::command::{Command, Slot};
 use super::attempt::{Attempt, Due, Stage};
+use super::bounds::COMMANDS_PENDING_MAX;
+use super::budget::Budget;
 use super::error::{Busy, ProposeError, UnknownCause};
 use super::forwards::{COMMAND_OVERHEAD_BYTES, Forwards, room_behind};
-use super::request::Budget;
 use crate::consensus::planted::{Bug, is_planted};
 use crate::consensus::{Proposal, ProposalId, ProposeRefused};
 use crate::ids::{Index, LogPosition, ServerId};
-use crate::sessions::{self, CommandHeader, OUTSTANDING_MAX, Owner};
+use crate::sessions::{self, CommandHeader, Owner};
 use crate::time::Instant;
-use crate::wire::COMMANDS_MAX;
-
-/// The most commands of this member that may be pending. It keeps them within the window of their session.
-pub(super) const PENDING_MAX: usize = 1 << 14;
-const _: () = assert!(PENDING_MAX as u64 <= OUTSTANDING_MAX);
-// All that are pending, and a registration, may be forwarded in one frame.
-const _: () = assert!(PENDING_MAX < COMMANDS_MAX);
 
 /// The id of a registration among this member's proposals, whose others are numbered from 1.
 const REGISTRATION: ProposalId = ProposalId(0);
@@ -126,7 +120,7 @@ impl<R> Proposals<R> {
 
     /// Takes a caller's command, serialised behind room for its header. Whether it did: a full table is busy.
     pub(super) fn admit(&mut self, command: Vec<u8>, deadline: Instant, caller: Caller<R>) -> bool {
-        if self.slots.len() >= PENDING_MAX {
+        if self.slots.len() >= COMMANDS_PENDING_MAX {
             self.budget.release(command.len());
             answer(caller, Err(ProposeError::Busy(Busy::COMMANDS)));
             return false;

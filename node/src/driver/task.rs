@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::applier::Query;
 use super::arrivals::Arrived;
+use super::budget::{Budget, CommandBytes};
 use super::clock::{Alarm, Clock};
 use super::describing::Describing;
 use super::disk::Disk;
@@ -31,7 +32,7 @@ use super::operations::{Operation, Operations};
 use super::peers::Peers;
 use super::proposals::Proposals;
 use super::reads::Reads;
-use super::request::{Budget, CommandBytes, Request};
+use super::request::Request;
 use super::served::Served;
 use super::serving::{ClientCodec, Serving};
 use super::snapshots::Snapshots;

@@ -10,10 +10,10 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::applier::{Asked, Job, Query, Report};
+use super::bounds::READS_HANDED_OUT_MAX;
 use super::error::{Busy, ReadError};
 use super::lanes::LANES_MAX;
 use super::local::Unread;
-use super::request::QUEUE_MAX;
 use crate::consensus::Apply;
 use crate::entry::Entry;
 use crate::ids::Index;
@@ -22,12 +22,6 @@ use crate::state_machine::StateMachine;
 /// The most jobs that wait in the channel. What is more waits here, where entries are merged; the core bounds their
 /// bytes.
 pub(super) const JOBS_MAX: usize = 4;
-
-/// The most batches of queries that wait: each local read is one, and no more of them can wait for the driver.
-pub(super) const QUERIES_MAX: usize = QUEUE_MAX;
-
-/// The most reads in those batches. More are refused as busy: a state machine that hangs answers none of them.
-pub(super) const READS_HANDED_OUT_MAX: usize = 1 << 16;
 
 /// While so many words about ordered sessions wait for the applier, no outbox is opened.
 const WATCHES_MAX: usize = 2 * LANES_MAX;

@@ -19,11 +19,12 @@ use super::route::Route;
 use super::task::{RESEND_AFTER, Task};
 use super::{Client, ClientStatus, Shared};
 use crate::configuration::PROTOCOL_VERSIONS;
+use crate::driver::bounds::QUEUE_MAX;
+use crate::driver::budget::{Budget, CommandBytes};
 use crate::driver::error::StartError;
 use crate::driver::links::Links;
 use crate::driver::operations::Operations;
 use crate::driver::proposals::Proposals;
-use crate::driver::request::{Budget, CommandBytes, QUEUE_MAX};
 use crate::identity::Identity;
 use crate::state_machine::StateMachine;
 

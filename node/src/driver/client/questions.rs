@@ -11,9 +11,9 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::driver::attempt::{Attempt, Due, Stage};
+use crate::driver::budget::Budget;
 use crate::driver::error::{Busy, ClientRefused, ReadError};
 use crate::driver::forwards::room_behind;
-use crate::driver::request::Budget;
 use crate::ids::Index;
 use crate::time::Instant;
 use crate::wire::{ClientQuery, QUERIES_MAX, QueryOutcome};

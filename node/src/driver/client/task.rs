@@ -18,6 +18,7 @@ use super::reports::{self, Reports};
 use super::route::Route;
 use super::unreached::{Failures, Reached, Unreached};
 use crate::configuration::Configuration;
+use crate::driver::budget::{Budget, CommandBytes};
 use crate::driver::clock::{Alarm, Clock};
 use crate::driver::error::{
     ClientRefused, MembershipError, ProposeError, ReadError, TransferLeadershipError, UnknownCause,
@@ -26,7 +27,6 @@ use crate::driver::links::Links;
 use crate::driver::operations::{self, Operation, Operations};
 use crate::driver::peers::{Access, Introduction};
 use crate::driver::proposals::{self, Proposals};
-use crate::driver::request::{Budget, CommandBytes};
 use crate::driver::status::Counters;
 use crate::driver::yielding::yield_now;
 use crate::ids::{ClusterId, Index, ServerId, Term};

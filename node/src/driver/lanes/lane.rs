@@ -12,8 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{LANE_COMMANDS_MAX, LaneEvent};
+use super::LaneEvent;
 use crate::driver::attempt::{Attempt, Due, Stage};
+use crate::driver::bounds::LANE_COMMANDS_MAX;
 use crate::driver::forwards::{COMMAND_OVERHEAD_BYTES, Forwards, room_behind};
 use crate::ids::Index;
 use crate::sessions;

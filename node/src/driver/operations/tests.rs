@@ -432,7 +432,7 @@ fn only_the_server_that_was_sent_a_request_last_is_asked() {
 #[test]
 fn one_operation_too_many_is_busy() {
     let mut operations = operations();
-    let _outcomes: Vec<_> = (0..PENDING_MAX)
+    let _outcomes: Vec<_> = (0..OPERATIONS_PENDING_MAX)
         .map(|_| transfer(&mut operations, None))
         .collect();
 

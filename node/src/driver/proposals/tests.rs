@@ -381,7 +381,7 @@ fn a_batch_ends_where_the_frame_is_full_and_the_next_goes_on() {
 #[test]
 fn one_command_too_many_is_busy_and_gives_its_bytes_back() {
     let mut proposals = with_session();
-    let _outcomes: Vec<_> = (0..PENDING_MAX)
+    let _outcomes: Vec<_> = (0..COMMANDS_PENDING_MAX)
         .map(|_| admit(&mut proposals, 1, 99))
         .collect();
 
@@ -395,7 +395,7 @@ fn one_command_too_many_is_busy_and_gives_its_bytes_back() {
     assert!(
         proposals
             .budget
-            .take(super::super::request::COMMAND_BYTES_PENDING_MAX)
+            .take(crate::driver::bounds::COMMAND_BYTES_PENDING_MAX)
     );
     assert!(!proposals.budget.take(1));
 }

@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 use crate::codec;
 use crate::consensus::{Proposal, ProposalId};
+use crate::driver::budget::Budget;
 use crate::driver::error::ReadError;
-use crate::driver::request::Budget;
 use crate::entry::Entry;
 use crate::ids::{Index, ServerId, Term};
 use crate::sorted::{SortedMap, SortedSet};

@@ -6,11 +6,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::StorageError;
+use super::errors::io;
 use super::files::{Files, Folder, LOCK, at};
 use super::header::{self, Header, Secret};
 use super::inspection::READINGS_MAX;
+use super::names::{UNFINISHED, segment_name, snapshot_name};
 use super::recovery::{self, Names};
-use super::store::{UNFINISHED, create_file, io, segment_name, snapshot_name};
+use super::store::create_file;
 use crate::consensus::HardState;
 use crate::identity::draw_secret_key;
 use crate::ids::{Index, LogPosition};

@@ -6,12 +6,13 @@ use std::io::{Error as IoError, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::errors::io;
 use super::files::{Files, Folder, LOCK};
 use super::header::{self, Header};
+use super::names::{RESERVE, segment_name, snapshot_name};
 use super::outbox;
 use super::recovery::{self, Names};
 use super::segment::{Batches, SegmentHead, Tail};
-use super::store::{RESERVE, io, segment_name, snapshot_name};
 use super::{Repair, StorageError, snapshot_file};
 use crate::boots::Boots;
 use crate::configuration::{Configuration, History};

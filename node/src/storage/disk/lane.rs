@@ -13,9 +13,11 @@ use bytes::Bytes;
 use liferaft_platform as platform;
 use tokio::sync::oneshot;
 
+use super::errors::ended;
+use super::errors::{absent, io};
 use super::files::Files;
-use super::store::{UNFINISHED, absent, io, snapshot_name};
-use super::{ended, snapshot_file};
+use super::names::{UNFINISHED, snapshot_name};
+use super::snapshot_file;
 use crate::storage::memory::not_begun;
 use crate::storage::{Snapshot, SnapshotLane, SnapshotName, StorageError};
 

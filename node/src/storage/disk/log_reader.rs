@@ -5,16 +5,17 @@ use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 
-use super::StorageError;
+use super::errors::io;
 use super::files::Files;
+use super::names::segment_name;
 use super::pages::{self, PAGE_BYTES};
 use super::places::{SPACING_BYTES, SharedPlaces, Stretch};
 use super::segment::{BATCH_BYTES, Begin};
-use super::store::{io, segment_name};
 use super::worker::{Marked, Worker};
 use crate::entry::Entry;
 use crate::ids::{Index, LogPosition, Term};
 use crate::storage::LogReader;
+use crate::storage::StorageError;
 use crate::storage::records::change;
 use crate::storage::records::fault;
 use crate::storage::records::record::{

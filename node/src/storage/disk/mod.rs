@@ -6,11 +6,13 @@
 //! through the small trait of `files`. Each of the three has a thread.
 
 mod backup;
+mod errors;
 mod files;
 mod header;
 mod inspection;
 mod lane;
 mod log_reader;
+mod names;
 mod outbox;
 mod pages;
 mod places;
@@ -44,11 +46,12 @@ pub use self::inspection::{
 pub use self::outbox::DiskOutboxStore;
 pub use self::rescue::{FoundedAnew, SetAside, found_anew, set_aside};
 
+use self::errors::{ended, io};
 use self::files::{Files, Folder, LOCK};
 use self::lane::Lane;
 use self::log_reader::EntryReader;
 use self::pages::PAGE_BYTES;
-use self::store::{Opened, Options, Store, io};
+use self::store::{Opened, Options, Store};
 #[cfg(feature = "faulty-disk")]
 #[doc(hidden)]
 pub use self::tests::faulty;
@@ -422,11 +425,5 @@ fn serve<F: Files>(mut store: Store<F>, jobs: &Receiver<Job>, idle: Duration) {
                 return;
             }
         }
-    }
-}
-
-fn ended() -> StorageError {
-    StorageError::Stopped {
-        reason: "the thread of the storage has ended".to_owned(),
     }
 }

@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use bytes::{Buf, BufMut};
 
+use super::errors::io;
 use super::files::{Files, Folder};
 use super::pages::{self, PAGE_BYTES};
 use super::segment::{NewBatch, Tail, read_batches};
-use super::store::{create_file, io};
+use super::store::create_file;
 use super::worker::{Marked, Worker};
 use super::{IDLE, Repair, StorageError};
 use crate::storage::outbox::memory::store;

@@ -5,14 +5,16 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 
+use super::errors::io;
 use super::files::Files;
 use super::header::{self, Header, Judged};
 use super::log_reader;
+use super::names::{RESERVE, SEGMENT_PREFIX, SNAPSHOT_PREFIX, segment_name, snapshot_name};
 use super::pages::PAGE_BYTES;
 use super::places::{Placed, Places, SPACING_BYTES};
-use super::segment::{self, Batch, Batches, Holdings, SegmentHead, Tail};
+use super::segment::{Batch, Batches, Holdings, SegmentHead, Tail};
 use super::snapshot_file;
-use super::store::{KeptSegment, RESERVE, io, segment_name, snapshot_name};
+use super::store::KeptSegment;
 use super::{Repair, StorageError};
 use crate::config::Config;
 use crate::consensus::Raft;
@@ -214,14 +216,14 @@ impl Names {
         let mut names = Self::default();
         for name in all {
             let is_unfinished = |name: &str| {
-                name.strip_suffix(super::store::UNFINISHED)
+                name.strip_suffix(super::names::UNFINISHED)
                     .is_some_and(|name| {
                         [header::NAME, RESERVE].contains(&name) || numbered(name).is_some()
                     })
             };
             match numbered(&name) {
                 _ if name == header::NAME => names.has_header = true,
-                Some((segment::PREFIX, number)) => names.segments.push(number),
+                Some((SEGMENT_PREFIX, number)) => names.segments.push(number),
                 Some((_, file)) => names.snapshots.push(file),
                 _ if name == RESERVE => names.has_reserve = true,
                 None if is_unfinished(&name) => names.unfinished.push(name),
@@ -254,7 +256,7 @@ impl Names {
 
 /// Takes the name of a segment or of a snapshot apart.
 fn numbered(name: &str) -> Option<(&'static str, u64)> {
-    [segment::PREFIX, snapshot_file::PREFIX]
+    [SEGMENT_PREFIX, SNAPSHOT_PREFIX]
         .into_iter()
         .find_map(|prefix| {
             let digits = name.strip_prefix(prefix)?;

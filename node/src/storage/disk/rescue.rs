@@ -5,10 +5,11 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::errors::io;
 use super::files::{Files, Folder, LOCK, os_error};
 use super::inspection::{Verdict, examine};
 use super::recovery::{self, Found, Names};
-use super::store::{Options, Store, io};
+use super::store::{Options, Store};
 use super::{SEGMENT_BYTES, StorageError, outbox};
 use crate::configuration::Member;
 use crate::consensus::HardState;

@@ -17,9 +17,6 @@ use crate::storage::records::record::{
 };
 use crate::wire::NUMBER_END;
 
-/// How the name of a segment begins; its number follows.
-pub(super) const PREFIX: &str = "log-";
-
 /// The first page of a segment: what it is, and what the log was before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentHead {

@@ -2,12 +2,9 @@
 //! write that puts it in force names it.
 
 use super::files::Files;
-use super::store::snapshot_name;
+use super::names::snapshot_name;
 use crate::storage::Snapshot;
 use crate::storage::records::record::{self, Flaw, HEAD_BYTES, Kind, MAGIC, broken};
-
-/// How the name of a snapshot's file begins; its number follows.
-pub(super) const PREFIX: &str = "snapshot-";
 
 /// Where the state begins in its file.
 pub(super) const STATE_AT: u64 = (MAGIC.len() + HEAD_BYTES) as u64;

@@ -1,32 +1,31 @@
 //! A store: one write after the other, each durable before the next.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use liferaft_platform::CACHED_BYTES_MAX;
 
+use super::Repair;
+use super::errors::{absent, io};
 use super::files::Files;
 use super::header::{self, Header, Secret};
 use super::lane::{Lane, Shelf};
 use super::log_reader::EntryReader;
+use super::names::{RESERVE, UNFINISHED, segment_name, snapshot_name};
 use super::places::{Placed, SharedPlaces};
 use super::recovery::{self, Found};
-use super::segment::{self, Holdings, Layout, NewBatch, SegmentHead};
-use super::snapshot_file;
-use super::{Repair, StorageError};
+use super::segment::{Holdings, Layout, NewBatch, SegmentHead};
 use crate::configuration::History;
 use crate::consensus::HardState;
 use crate::identity::draw_secret_key;
 use crate::ids::ClusterId;
+use crate::storage::StorageError;
 use crate::storage::records::change::{Change, Gathered, Shape};
 use crate::storage::records::damaged;
 use crate::storage::{Recovered, Write};
-
-/// What a file is called until it is whole and durable.
-pub(super) const UNFINISHED: &str = ".new";
 
 /// As many bytes of a segment are filled with zeros at once, ahead of the batches that come to be there.
 const AHEAD_BYTES: u64 = 256 << 10;
@@ -95,9 +94,6 @@ struct Reserve {
 /// A store without room that is never idle tries to make its reserve after so long: that costs as much as a large
 /// write.
 const TRY_AFTER: Duration = Duration::from_secs(10);
-
-/// The name of the reserve.
-pub(super) const RESERVE: &str = "reserve";
 
 /// A segment, and what it is kept for.
 #[derive(Clone, Copy, Debug)]
@@ -606,32 +602,9 @@ pub(super) fn create_file<F: Files>(
     files.sync_directory().map_err(io("sync the folder"))
 }
 
-pub(super) fn segment_name(number: u64) -> String {
-    format!("{}{number:016x}", segment::PREFIX)
-}
-
-pub(super) fn snapshot_name(file: u64) -> String {
-    format!("{}{file:016x}", snapshot_file::PREFIX)
-}
-
 /// Returns true if there was no room on the disk, when something was written and before it was synced.
 fn is_full(error: &StorageError) -> bool {
     matches!(error, StorageError::Full { action } if !action.starts_with("sync"))
-}
-
-/// Takes for removed what is not there.
-pub(super) fn absent(error: io::Error) -> io::Result<()> {
-    match error.kind() {
-        ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    }
-}
-
-pub(super) fn io(action: &'static str) -> impl FnOnce(io::Error) -> StorageError {
-    move |error| match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StorageError::Full { action },
-        _ => StorageError::Io { action, error },
-    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::store::io;
-use super::{StorageError, ended};
+use super::errors::ended;
+use super::errors::io;
+use crate::storage::StorageError;
 
 /// A value whose last write can be marked as durable.
 pub(super) trait Marked: 'static {

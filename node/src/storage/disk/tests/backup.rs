@@ -11,10 +11,10 @@ use crate::identity::Identity;
 use crate::ids::{ClusterId, Index, LogPosition, Starts, Term};
 use crate::storage::conformance::{boots, entry, hard_state, metadata, put};
 use crate::storage::disk::files::{Files as _, Folder};
+use crate::storage::disk::names::snapshot_name;
 use crate::storage::disk::pages::PAGE_BYTES;
 use crate::storage::disk::recovery;
 use crate::storage::disk::snapshot_file::STATE_AT;
-use crate::storage::disk::store::snapshot_name;
 use crate::storage::{
     DiskStorage, Storage as _, StorageError, Write, back_up, found_anew, set_aside,
 };

@@ -6,8 +6,9 @@ use crate::boots::Boots;
 use crate::ids::Index;
 use crate::storage::conformance::{boots, entry, hard_state, metadata};
 use crate::storage::disk::files::Files as _;
+use crate::storage::disk::names::segment_name;
 use crate::storage::disk::pages::PAGE_BYTES;
-use crate::storage::disk::store::{Options, Store, segment_name};
+use crate::storage::disk::store::{Options, Store};
 use crate::storage::{Snapshot, Write};
 
 const OPTIONS: Options = Options {
