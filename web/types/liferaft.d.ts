@@ -287,7 +287,7 @@ export interface Status {
   readonly role: Role;
   readonly isLeader: boolean;
   readonly term: number;
-  /** The id of the leader that it knows. */
+  /** The id of the leader that it knows: one that it has heard within two election timeouts. */
   readonly leader?: string;
   /** The newest configuration: ids. While the voters change, those of before are among them. */
   readonly voters: readonly string[];

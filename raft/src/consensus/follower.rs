@@ -141,40 +141,63 @@ impl Follower {
     /// vote of its own, a learner above all, campaigns as well.
     pub(super) fn on_vote_denied(&mut self, common: &Common) {
         if !self.has_denied && !common.may_campaign() {
-            // It has waited for nothing until now.
+            // It has not waited to campaign until now.
             self.waiting_since = common.now;
         }
         self.has_denied = true;
     }
 
-    /// When to campaign; never for a server that has no vote and is not needed: a blank one, one that was removed, and
-    /// a learner unless it had to deny its vote. Not before the last vote is durable.
-    fn election_at(&self, common: &Common) -> Option<Instant> {
-        let is_needed = common.may_campaign() || self.has_denied;
-        (is_needed && common.vote_is_durable())
-            .then(|| (self.waiting_since + self.patience).max(common.promised_until))
+    /// Whether it campaigns once it has waited for a leader in vain; never a server that has no vote and is not needed:
+    /// a blank one, one that was removed, and a learner unless it had to deny its vote.
+    fn is_needed(&self, common: &Common) -> bool {
+        common.may_campaign() || self.has_denied
+    }
+
+    /// When it has waited in vain: then it campaigns, but not before the last vote is durable, or gives up its leader if
+    /// it is not needed.
+    fn waits_until(&self, common: &Common) -> Option<Instant> {
+        let ends = match self.is_needed(common) {
+            true => common.vote_is_durable(),
+            false => self.leader.is_some(),
+        };
+        ends.then(|| (self.waiting_since + self.patience).max(common.promised_until))
     }
 
     pub(super) fn deadline(&self, common: &Common) -> Option<Instant> {
-        [self.election_at(common), self.reads.deadline()]
+        [self.waits_until(common), self.reads.deadline()]
             .into_iter()
             .flatten()
             .min()
     }
 
     pub(super) fn on_timer(&mut self, common: &mut Common) -> Transition {
-        let Some(election_at) = self.election_at(common).filter(|at| *at <= common.now) else {
+        let Some(until) = self.waits_until(common).filter(|at| *at <= common.now) else {
             return Transition::Stay;
         };
         // So late a timer means that this server slept, not that the leader did: it is given one more chance.
-        let slept = common.now.since(election_at) >= common.config.election_timeout();
+        let slept = common.now.since(until) >= common.config.election_timeout();
         if slept && !self.deferred {
             self.wait_for_leader(common);
             self.deferred = true;
             common.out.events.push(Event::ElectionDeferred);
             return Transition::Stay;
         }
-        Transition::PreCampaign
+        if self.is_needed(common) {
+            return Transition::PreCampaign;
+        }
+        self.give_up_leader(common);
+        Transition::Stay
+    }
+
+    /// It knows of no leader until it hears one. What it has of the log and of a snapshot is as good then as before.
+    fn give_up_leader(&mut self, common: &mut Common) {
+        self.leader = None;
+        self.reads.refuse_all(common, None);
+        let term = common.current_term;
+        common
+            .out
+            .events
+            .push(Event::LeaderChanged { leader: None, term });
     }
 
     pub(super) fn on_read(&mut self, common: &mut Common, id: ReadId) {

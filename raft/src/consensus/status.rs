@@ -23,7 +23,7 @@ pub struct Status {
     pub term: Term,
     /// Whom it voted for in that term.
     pub voted_for: Option<ServerId>,
-    /// The leader it knows of.
+    /// The leader it knows of: one that it has heard within two election timeouts.
     pub leader: Option<ServerId>,
     /// The end of its log.
     pub last: LogPosition,

@@ -3,14 +3,14 @@
 
 use liferaft_raft::configuration::Description;
 use liferaft_raft::consensus::{
-    Addition, ChangeError, Event, InvalidChange, MembershipChange, MembershipStep,
+    Addition, ChangeError, Event, InvalidChange, MembershipChange, MembershipStep, ReadRefused,
 };
 use liferaft_raft::ids::{Index, ServerId};
 
 use crate::cluster::changes::{add_learner, add_voter, remove};
 use crate::cluster::filter::{entries, everything, vote_requests, votes};
 use crate::cluster::forge::{position, vote_request};
-use crate::cluster::{Cluster, ELECTION_TIMEOUT, LATENCY, ONE_COMMAND};
+use crate::cluster::{Cluster, ELECTION_TIMEOUT, HEARTBEAT, LATENCY, ONE_COMMAND};
 
 #[test]
 fn a_blank_server_is_added_and_receives_the_log() {
@@ -379,6 +379,58 @@ fn a_learner_never_campaigns() {
     cluster.run_for(20 * ELECTION_TIMEOUT);
 
     assert!(cluster.sent(vote_requests().from(4)).is_empty());
+}
+
+// Of two voters one was left, which could not be elected: the learner named the other as its leader for ever.
+#[test]
+fn a_learner_that_hears_nobody_knows_of_no_leader() {
+    let mut cluster = Cluster::of(2).with_leader(1);
+    cluster.add_blank(3);
+    let added = cluster.change(1, add_learner(3));
+    cluster.settle();
+    cluster.assert_changed(added);
+
+    cluster.crash(1);
+    cluster.run_for(ELECTION_TIMEOUT / 2);
+    let asked = cluster.read(3);
+    let at_first = (
+        cluster.status(3).leader,
+        cluster.read_answer(asked).cloned(),
+    );
+    cluster.run_for(2 * ELECTION_TIMEOUT);
+    let later = (
+        cluster.status(3).leader,
+        cluster.read_answer(asked).cloned(),
+    );
+
+    let refused = Err(ReadRefused::NotLeader { leader: None });
+    assert_eq!(at_first, (Some(ServerId(1)), None));
+    assert_eq!(later, (None, Some(refused)));
+    assert!(cluster.sent(vote_requests().from(3)).is_empty());
+    cluster.restart(1);
+    cluster.run_for(4 * ELECTION_TIMEOUT);
+    let leader = cluster.assert_one_leader_among([1, 2]);
+    assert_eq!(cluster.status(3).leader, Some(ServerId(leader)));
+}
+
+/// A learner goes on where it was once it hears the leader of its term again.
+#[test]
+fn a_learner_takes_the_leader_of_its_term_for_that_again() {
+    let mut cluster = Cluster::of(3).with_leader(1);
+    cluster.add_blank(4);
+    cluster.change(1, add_learner(4));
+    cluster.settle();
+
+    cluster.isolate(4);
+    cluster.run_for(3 * ELECTION_TIMEOUT);
+    let alone = cluster.status(4).leader;
+    cluster.heal();
+    cluster.propose(1, "a").expect("the leader takes proposals");
+    cluster.run_for(2 * HEARTBEAT);
+
+    assert_eq!(alone, None);
+    assert_eq!(cluster.status(4).leader, Some(ServerId(1)));
+    cluster.assert_applied_everywhere("a");
 }
 
 // Of five voters three were left, and could elect nobody: 2 needed the vote of 6, whose log reaches beyond its own, and
