@@ -321,7 +321,7 @@ impl Peers {
         is_relayed: impl FnOnce(ServerId) -> bool,
         now: Instant,
     ) -> Option<Loneliness> {
-        // A learner never gives up the leader that it knew, however long it has not heard of it.
+        // A leader whose link is down is known until it has been silent for long enough.
         let is_led = leader.is_some_and(|leader| {
             leader == self.identity.id() || self.linked.contains_key(&leader)
         });

@@ -397,6 +397,8 @@ impl<S: StateMachine> Driver<S> {
     fn round(&mut self, context: &mut Context<'_>) -> Result<(), StopReason> {
         let now = self.clock.now();
         self.again = false;
+        // Also without the core: a link may have gone, or a caller.
+        self.unposted = true;
         self.speak_of_history();
         self.take_arrived(now)?;
         self.proposals.expire(now);
@@ -434,7 +436,6 @@ impl<S: StateMachine> Driver<S> {
     /// Asks the core once, and carries out what it says.
     fn step(&mut self, now: Instant) {
         if !self.inputs.is_empty() {
-            self.unposted = true;
             self.raft
                 .inputs(now, self.inputs.drain(..), &mut self.output);
         }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use liferaft_node::driver::Handle;
+use liferaft_node::driver::{Handle, MemberStatus};
 use liferaft_node::storage::{MemoryStorage, Storage};
-use liferaft_raft::policy::MembershipPolicy;
+use liferaft_raft::consensus::RoleKind;
+use liferaft_raft::policy::{MembershipPolicy, Target};
 use liferaft_transport::endpoint::Endpoint;
 use liferaft_transport::invitation::Invitation;
 use liferaft_transport::memory::{Delay, Faults, MemoryNetwork, Probability};
@@ -192,4 +193,24 @@ async fn a_newcomer_believes_whom_its_inviter_vouches_for() {
 
     let joined = guest.joined().await;
     joined.expect("the second answers in its place");
+}
+
+// A page showed for ever that the one which was closed led, and its link as one that is up: of two voters one was left,
+// which could not be elected, and nobody spoke to the learner.
+#[tokio::test(start_paused = true)]
+async fn a_learner_names_neither_a_dead_leader_nor_its_link() {
+    let two_voters = patient().with_voters_min(2).with_voters(Target::Count(2));
+    let (site, members) = three_by(two_voters).await;
+    let [leader, voter, _] = [0, 1, 2].map(|place: usize| members[place].id());
+    let learner = members[2].within(Duration::from_secs(10));
+    let before = learner.wait_for(|status| status.links.len() == 2).await;
+
+    site.network.kill(leader);
+    let unled = learner.wait_for(|status| status.leader().is_none()).await;
+    let is_left = |status: &MemberStatus| matches!(*status.links, [ref link] if link.peer == voter);
+    let unlinked = learner.wait_for(is_left).await;
+
+    assert_eq!(before.map(|status| status.leader()), Ok(Some(leader)));
+    assert_eq!(unled.map(|status| status.raft.role), Ok(RoleKind::Follower));
+    assert_eq!(unlinked.map(|status| status.leader()), Ok(None));
 }

@@ -128,7 +128,7 @@ fn a_learner_that_reaches_no_voter_for_long_wants_links_to_all() {
     let mut peers = peers(None);
     let configuration = learning([2]);
     introduced(&mut peers, &configuration);
-    // A learner still knows who led when it was heard last.
+    // Who led is known for a while after its link is down.
     let leader = Some(id(2));
     peers.loneliness(&configuration, leader, directly, Instant::ORIGIN);
     peers.on_not_linked(id(2), None);
