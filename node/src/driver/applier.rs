@@ -91,7 +91,16 @@ impl<S: StateMachine> Applier<S> {
                     let Some(job) = job else { return };
                     let report = match job {
                         Job::Apply(Apply::Entries(entries), told) => {
-                            self.apply_caught(entries, told, &mut ends.queries).await
+                            let (report, fault) =
+                                self.apply_caught(entries, told, &mut ends.queries).await;
+                            match fault {
+                                None => Ok(report),
+                                Some(fault) => {
+                                    // What was applied before is done, and whoever waits for it is answered.
+                                    drop(ends.reports.send(report).await);
+                                    Err(fault)
+                                }
+                            }
                         }
                         Job::Apply(Apply::Restore(snapshot), _) => {
                             match self.restore(&*ends.lane, &snapshot).await {
@@ -131,31 +140,48 @@ impl<S: StateMachine> Applier<S> {
         }
     }
 
+    /// Applies entries. Returns the report of those that are applied, and what kept it from applying all.
     async fn apply_caught(
         &mut self,
         entries: Vec<Entry>,
         told: Vec<Index>,
         queries: &mut mpsc::Receiver<Asked<S>>,
-    ) -> Result<Report<S::Reply>, MachineFault> {
-        let report = caught_in(self.apply(entries, told, queries)).await;
-        report.unwrap_or_else(|message| {
+    ) -> (Report<S::Reply>, Option<MachineFault>) {
+        let mut own = Vec::new();
+        let applied = caught_in(self.apply(entries, told, &mut own, queries)).await;
+        let applied = applied.unwrap_or_else(|message| {
             let index = self.applied.next();
             Err(MachineFault::Panicked { index, message })
-        })
+        });
+        let (wakes_at, fault) = match applied {
+            Ok(wakes_at) => (wakes_at, None),
+            Err(fault) => (None, Some(fault)),
+        };
+        let report = Report::Applied {
+            through: self.applied,
+            own,
+            wakes_at,
+            reply_bytes: self.sessions.reply_bytes(),
+        };
+        (report, fault)
     }
 
+    /// Applies entries, and adds to `own` what that means for this member's sessions, whole entry by whole entry: one
+    /// at which it panics adds nothing. Returns when something happens by cluster time alone.
     async fn apply(
         &mut self,
         entries: Vec<Entry>,
         told: Vec<Index>,
+        own: &mut Vec<Own<S::Reply>>,
         queries: &mut mpsc::Receiver<Asked<S>>,
-    ) -> Result<Report<S::Reply>, MachineFault> {
-        let mut own = Vec::new();
+    ) -> Result<Option<ClusterTime>, MachineFault> {
+        let mut own_of_entry = Vec::new();
         let mut told = told.into_iter().peekable();
         let mut stretch = Stretch::begin();
         for entry in entries {
             let is_told = told.next_if_eq(&entry.index).is_some();
-            self.apply_entry(&entry, is_told, &mut own)?;
+            self.apply_entry(&entry, is_told, &mut own_of_entry)?;
+            own.append(&mut own_of_entry);
             if stretch.is_over() {
                 while let Ok(asked) = queries.try_recv() {
                     self.answer(asked);
@@ -164,12 +190,7 @@ impl<S: StateMachine> Applier<S> {
                 stretch.begin_next();
             }
         }
-        Ok(Report::Applied {
-            through: self.applied,
-            own,
-            wakes_at: self.wakes_at()?,
-            reply_bytes: self.sessions.reply_bytes(),
-        })
+        self.wakes_at()
     }
 
     /// When something happens by cluster time alone: in the state machine, or to a session.

@@ -2,7 +2,7 @@
 
 use liferaft_node::driver::{
     Handle, MachineFault, Member, OpenOutboxError, OutboxConfig, ProposeError, PushError,
-    ReadError, StartError, StopReason,
+    ReadError, StartError, StopReason, UnknownCause,
 };
 use liferaft_node::storage::MemoryStorage;
 use liferaft_node::storage::outbox::MemoryOutboxStore;
@@ -335,7 +335,7 @@ async fn stop_of<S: StateMachine>(member: &Handle<S>) -> StopReason {
 /// What panics, or says that it failed, at a command or because it is made to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Panicky {
-    Applying,
+    ApplyingFrom(Index),
     Advancing,
     Waking,
     Capturing,
@@ -350,8 +350,9 @@ impl StateMachine for Panicky {
     type Query = ();
     type Answer = ();
 
-    fn apply(&mut self, _: ApplyContext, (): ()) {
-        assert!(*self != Self::Applying, "one command too many");
+    fn apply(&mut self, at: ApplyContext, (): ()) {
+        let panics = matches!(*self, Self::ApplyingFrom(index) if at.index >= index);
+        assert!(!panics, "one command too many");
     }
 
     fn advance(&mut self, at: ApplyContext) {
@@ -387,39 +388,67 @@ impl StateMachine for Panicky {
     }
 }
 
-/// Why a member with this state machine has stopped after a command.
-async fn fault_of(machine: Panicky) -> MachineFault {
-    fault_after(machine, ALWAYS).await
-}
-
-async fn fault_after(machine: Panicky, snapshot_after_log_bytes: u64) -> MachineFault {
-    let disk = founder().await;
-    let started = start(machine, &disk, snapshot_after_log_bytes).await;
-    let member = started.unwrap();
-    drop(member.propose(()).await);
-    match stop_of(&member).await {
+/// Why a member has stopped, once its state machine cannot go on.
+async fn fault_of(member: &Handle<Panicky>) -> MachineFault {
+    match stop_of(member).await {
         StopReason::StateMachine(fault) => fault,
         other => panic!("{other}"),
     }
 }
 
+/// Why a member with this state machine has stopped after a command, and what became of that.
+async fn fault_after(
+    machine: Panicky,
+    snapshot_after_log_bytes: u64,
+) -> (MachineFault, Result<(), ProposeError>) {
+    let disk = founder().await;
+    let started = start(machine, &disk, snapshot_after_log_bytes).await;
+    let member = started.unwrap();
+    let outcome = member.propose(()).await;
+    (fault_of(&member).await, outcome)
+}
+
+/// Entry 1 is the configuration, 2 the leader's own, 3 registers the session, 4 is the first command.
+const FIRST: Index = Index(4);
+
+/// A command that is in the log, and of which its member will learn nothing more.
+const UNKNOWN: Result<(), ProposeError> = Err(ProposeError::Unknown(UnknownCause::MemberStopped));
+
 #[tokio::test(start_paused = true)]
 async fn a_panic_at_an_entry_stops_the_member_by_its_index() {
-    // Entry 1 is the configuration, 2 the leader's own, 3 registers the session, 4 is the command.
     let at = |index, message: &str| MachineFault::Panicked {
         index: Index(index),
         message: message.to_owned(),
     };
 
-    let applying = fault_of(Panicky::Applying).await;
-    let advancing = fault_of(Panicky::Advancing).await;
-    let waking = fault_of(Panicky::Waking).await;
+    let (applying, applied) = fault_after(Panicky::ApplyingFrom(FIRST), NEVER).await;
+    let (advancing, unsent) = fault_after(Panicky::Advancing, NEVER).await;
+    let (waking, unread) = fault_after(Panicky::Waking, NEVER).await;
 
     assert_eq!(applying, at(4, "one command too many"));
     assert_eq!(advancing, at(3, "one entry too many"));
     assert_eq!(waking, at(2, "one wish too many"));
+    assert_eq!(applied, UNKNOWN);
+    assert_eq!([unsent, unread], [const { Err(ProposeError::Stopped) }; 2]);
     let text = StopReason::StateMachine(applying).to_string();
     assert!(text.contains("entry 4: one command too many"), "{text}");
+}
+
+// A command that was applied had an unknown outcome if one that is applied with it stopped the member.
+#[tokio::test(start_paused = true)]
+async fn what_was_applied_before_a_fault_is_answered() {
+    let failing = Panicky::ApplyingFrom(FIRST.next());
+    let member = start(failing, &founder().await, NEVER).await.unwrap();
+
+    let outcomes = futures::join!(member.propose(()), member.propose(()), member.propose(()));
+
+    assert_eq!(outcomes, (Ok(()), UNKNOWN, UNKNOWN));
+    let message = "one command too many".to_owned();
+    let index = FIRST.next();
+    assert_eq!(
+        fault_of(&member).await,
+        MachineFault::Panicked { index, message }
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -429,8 +458,9 @@ async fn a_panic_over_a_snapshot_stops_the_member_and_is_told() {
         other => panic!("{other}"),
     };
 
-    let capturing = of(fault_of(Panicky::Capturing).await);
-    let encoding = of(fault_of(Panicky::Encoding).await);
+    // What becomes of the command depends on how long the capture takes.
+    let capturing = of(fault_after(Panicky::Capturing, ALWAYS).await.0);
+    let encoding = of(fault_after(Panicky::Encoding, ALWAYS).await.0);
 
     assert_eq!(capturing, "it panicked: one capture too many");
     assert_eq!(encoding, "it panicked: one snapshot too many");
@@ -440,11 +470,12 @@ async fn a_panic_over_a_snapshot_stops_the_member_and_is_told() {
 async fn a_machine_that_says_it_failed_stops_its_member() {
     let message = "one failure too many".to_owned();
 
-    let applying = fault_after(Panicky::Failing, NEVER).await;
-    let capturing = fault_after(Panicky::Failing, ALWAYS).await;
+    let (applying, outcome) = fault_after(Panicky::Failing, NEVER).await;
+    let (capturing, _) = fault_after(Panicky::Failing, ALWAYS).await;
 
-    let index = Index(4);
+    let index = FIRST;
     assert_eq!(applying, MachineFault::Failed { index, message });
+    assert_eq!(outcome, UNKNOWN);
     assert!(
         matches!(&capturing, MachineFault::Snapshot { reason, .. } if reason == "one failure too many"),
         "{capturing}"
