@@ -264,6 +264,35 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_is_written_in_these_bytes() {
+        let session = Session {
+            number: 0xad,
+            round: 2,
+        };
+
+        let written = write(id(), &Signal::new(session, Body::Ready));
+
+        let to = r#""dst":"0000000000000000000000000000001f""#;
+        let payload =
+            r#"{"connectionId":"liferaft_00000000000000ad_2","liferaft":"ready","type":"data"}"#;
+        assert_eq!(
+            written,
+            format!(r#"{{{to},"payload":{payload},"type":"CANDIDATE"}}"#)
+        );
+    }
+
+    /// As `JSON.stringify` writes it.
+    #[test]
+    fn a_text_is_quoted_as_browsers_quote_it() {
+        let text = "\"\\/\u{8}\t\n\u{b}\u{c}\r\u{1f}\u{7f}<é\u{2028}😀";
+
+        let quoted = quoted(text);
+
+        let escaped = r#"\"\\/\b\t\n\u000b\f\r\u001f"#;
+        assert_eq!(quoted, format!("\"{escaped}\u{7f}<é\u{2028}😀\""));
+    }
+
+    #[test]
     fn an_echo_is_nothing_but_a_sign_of_the_server() {
         assert_eq!(Message::read(&carried(&echo(id()), id())), Message::Other);
     }
