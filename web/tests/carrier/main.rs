@@ -10,10 +10,11 @@ mod direct;
 mod messenger;
 
 use std::future::pending;
+use std::pin::pin;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use liferaft_platform::PublicKey;
+use futures::future::{BoxFuture, Either, select};
+use liferaft_platform::{PublicKey, now, sleep_until};
 use liferaft_transport::conformance::{Fixture, check_all};
 use liferaft_transport::endpoint::Signer;
 use liferaft_transport::links::Wanted;
@@ -91,8 +92,14 @@ impl Signer for Mute {
 }
 
 #[wasm_bindgen_test]
-async fn a_key_that_never_signs_keeps_nobody_waiting() {
-    let config = WebRtcConfig::default().with_tokens_of(&Mute).await;
+async fn a_key_that_never_signs_is_waited_for_2_seconds() {
+    let began = now();
+    // A page that is held up for as long has both fall due, and looks at the first one first.
+    let later = pin!(sleep_until(began + Duration::from_secs(3)));
+    let configured = pin!(WebRtcConfig::default().with_tokens_of(&Mute));
 
-    drop(config);
+    let waited = select(configured, later).await;
+
+    assert!(matches!(waited, Either::Left(_)));
+    assert!(now() - began >= Duration::from_secs(2));
 }
