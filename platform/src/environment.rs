@@ -108,6 +108,13 @@ impl Task {
     }
 }
 
+/// In browsers and Node, lets events be handled if none were for some milliseconds: for tasks that may wake each other
+/// without end, which is one piece of work there, like a page that calls for the next thing as soon as it has an answer.
+/// Nothing natively. It is meant to be called often: it looks at the clock, and waits for no timer.
+pub async fn breathe() {
+    host::breathe().await;
+}
+
 /// Calls `step` again and again until it gives a result, for work that takes long, without holding up other tasks.
 ///
 /// Natively it is done on a thread that is there for such work, and that rests between steps, so that it takes no more

@@ -57,7 +57,7 @@ pub use address::{ADDRESS_BYTES_MAX, ADDRESSES_MAX, Address, AddressError};
 pub use boot::Boot;
 #[cfg(feature = "std")]
 pub use environment::{
-    Task, compute, end_tasks, entropy_u64, entropy_u128, now, rung, sleep_until, spawn,
+    Task, breathe, compute, end_tasks, entropy_u64, entropy_u128, now, rung, sleep_until, spawn,
     suspension_uncounted_max, wake_by,
 };
 #[cfg(feature = "std")]

@@ -49,6 +49,9 @@ pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
 
 pub(crate) fn end_tasks() {}
 
+/// Tokio's tasks hold up none of what a thread waits for.
+pub(crate) async fn breathe() {}
+
 /// How long steps of a computation are made before it rests: less than a core gives a thread at once, so that those who
 /// wait for the core are not held up.
 const STRETCH: Duration = Duration::from_micros(250);

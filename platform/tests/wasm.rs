@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use liferaft_platform::{WallTime, compute, entropy_u64, entropy_u128, now, sleep_until, spawn};
+use liferaft_platform::{
+    WallTime, breathe, compute, entropy_u64, entropy_u128, now, sleep_until, spawn,
+};
 use wasm_bindgen_test::wasm_bindgen_test;
 
 const SHORT: Duration = Duration::from_millis(20);
@@ -70,6 +72,25 @@ async fn a_computation_lets_timers_ring() {
     });
 
     let result = compute(move || receiver.try_recv().ok().flatten()).await;
+
+    assert_eq!(result, "rung");
+}
+
+// Tasks that wake each other without end kept every event from a page: its timers, and the messages by which it computes.
+#[wasm_bindgen_test]
+async fn work_that_breathes_lets_timers_ring() {
+    let (sender, mut receiver) = oneshot::channel();
+    spawn(async move {
+        sleep_until(now() + SHORT).await;
+        sender.send("rung").expect("the work goes on");
+    });
+
+    let result = loop {
+        breathe().await;
+        if let Some(result) = receiver.try_recv().expect("the timer rings") {
+            break result;
+        }
+    };
 
     assert_eq!(result, "rung");
 }

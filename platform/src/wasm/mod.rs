@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use web_time::{Instant, SystemTime};
 
+pub(crate) use port::breathe;
 pub(crate) use timers::{rung, sleep, wake_by};
 
 pub(crate) fn now() -> Duration {
@@ -49,9 +50,6 @@ pub(crate) fn end_tasks() {
     HAVE_TASKS_ENDED.set(true);
 }
 
-/// How long steps of a computation are made before events are handled.
-const STRETCH: Duration = Duration::from_millis(8);
-
 pub(crate) async fn compute<T: Send + 'static>(
     mut step: impl FnMut() -> Option<T> + Send + 'static,
 ) -> T {
@@ -59,7 +57,7 @@ pub(crate) async fn compute<T: Send + 'static>(
         // A woken task would only let others of ours run.
         port::turn().await;
         let began = now();
-        while now().saturating_sub(began) < STRETCH {
+        while now().saturating_sub(began) < port::STRETCH {
             if let Some(result) = step() {
                 return result;
             }

@@ -59,6 +59,15 @@ async function open(page) {
     };
     // A machine that tells the time of the cluster, and the entry at which it was that.
     globalThis.clock = { apply: (_, { timeMs, index }) => `${timeMs} ${index}`, query: () => '', snapshot: () => '', restore: () => {} };
+    // A machine that counts its commands, and how often it was restored.
+    globalThis.tally = {
+      count: 0,
+      restores: 0,
+      apply() { this.count += 1; return ''; },
+      query() { return String(this.count); },
+      snapshot() { return String(this.count); },
+      restore(state) { this.restores += 1; this.count = Number(new TextDecoder().decode(state)); },
+    };
   });
   return page;
 }
@@ -416,6 +425,22 @@ await told(browser, async () => {
   });
   same(lost, 'storage-lost', 'a member whose storage was removed says so');
 
+  // A member alone in memory is answered without an event of the browser's, in whose turns a snapshot is made: a page
+  // that did not rest between its calls had a log without end, until the module had no memory left. A leader keeps 16 MiB
+  // of its log for others: with more than that before its snapshot, who joins needs the snapshot.
+  const large = await ada.evaluate(async () => {
+    globalThis.own = await liferaft.Liferaft.found({ room: 'large', storage: 'memory', machine: tally });
+    await own.joined();
+    while (own.status.snapshot < 40) await own.propose(new Uint8Array(500_000));
+    return { text: (await own.invite()).text, count: (await own.query('')).text };
+  });
+  check(true, `a member alone takes a snapshot of what a page proposes without a rest: ${large.count} commands`);
+  const restoring = bobAgain.evaluate(async (text) => {
+    const own = await liferaft.Liferaft.join(text, { room: 'large', machine: tally });
+    await own.joined({ timeoutMs: 30_000 });
+    return [tally.restores, (await own.query('')).text, (await own.query('', { local: true })).text];
+  }, large.text);
+
   const damaged = await ada.evaluate(async (text) => {
     const { Liferaft } = liferaft;
     const own = await Liferaft.found({ room: 'damaged' });
@@ -439,6 +464,9 @@ await told(browser, async () => {
   }, invitation.text);
   same(damaged.shift(), [true, 'private', false], 'no script can read a key that is stored');
   same(damaged, ['LiferaftError storage not-done', 'indexeddb', 'new', true, true], 'what is damaged is passed over, and said, until it is forgotten');
+
+  same(await restoring, [1, large.count, large.count], 'a machine of the page is restored from a snapshot on who joins');
+  await ada.evaluate(() => own.stop());
 
   const machine = await ada.evaluate(async () => {
     const { Liferaft } = liferaft;
