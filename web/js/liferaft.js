@@ -230,7 +230,7 @@ export class Liferaft extends EventTarget {
       const stopped = fault(await settled(raw.afterStop()));
       why = this.#why ?? this.#machine?.error ?? stopped;
     } catch (error) {
-      // A bug has ended the module.
+      // The module has ended.
       why = error;
     }
     this.#raw = undefined;

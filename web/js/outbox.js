@@ -70,7 +70,7 @@ export class Outbox extends EventTarget {
     try {
       while (await settled(this.#raw.changed())) this.dispatchEvent(new Event('change'));
     } catch {
-      // A bug has ended the module: tickets tell so.
+      // The module has ended: tickets tell so.
     }
     this.dispatchEvent(new Event('change'));
   }

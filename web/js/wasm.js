@@ -1,6 +1,7 @@
 // Loads the module once for all members of a page, and ends what waits for it if it ends.
 import { alarmBy } from './alarm.js';
 import { LiferaftError, fault, invalid } from './errors.js';
+import { onTrap } from './guard.js';
 import * as raw from './liferaft_web.js';
 
 // That of the crate: a module of another one is not used.
@@ -40,6 +41,7 @@ async function begin(defaults, { wasm = defaults.wasm(), worker = defaults.worke
   const found = await raw.default({ module_or_path: module }).then(() => raw.version()).catch((error) => `none: ${error.message}`);
   if (found !== version) throw new LiferaftError('version', `the module is of version ${found}, and this script of ${version}: load both anew`);
   raw.onPanic(end);
+  onTrap(({ message }) => end(message));
   if (worker) {
     // A module that has ended is not entered any more.
     alarm = alarmBy(worker, () => { if (!ended) raw.rung(); }, (why) => warnings.push(why));
@@ -70,9 +72,10 @@ function compiled(module, where = 'its place') {
   });
 }
 
-// There was a bug: the module settles no promise any more.
+// There was a bug, or no memory is left: the module settles no promise any more. A panic, which tells more, traps too.
 function end(message) {
-  ended = new LiferaftError('internal', `a bug has ended all members of this page: ${message}`, 'unknown');
+  if (ended) return;
+  ended = new LiferaftError('internal', `a bug, or want of memory, has ended all members of this page: ${message}`, 'unknown');
   console.error(ended);
   alarm?.set();
   for (const reject of [...waiting]) reject(ended);
@@ -95,12 +98,15 @@ export function settled(promise, signal) {
     };
     const fail = (error) => { over(); reject(fault(error)); };
     const abort = () => fail(aborted(signal, 'unknown'));
+    // Nothing ends again, and nothing is aborted again.
+    if (ended) {
+      fail(ended);
+      return;
+    }
     waiting.add(fail);
     signal?.addEventListener('abort', abort);
     promise.then((value) => { over(); resolve(value); }, fail);
-    // Nothing ends again, and nothing is aborted again.
-    if (ended) fail(ended);
-    else if (signal?.aborted) abort();
+    if (signal?.aborted) abort();
   });
 }
 

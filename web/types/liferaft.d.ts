@@ -92,7 +92,8 @@ export type ErrorCode =
   | 'machine'
   /** The module is of another version than this script. */
   | 'version'
-  /** A bug: no member of this page does anything any more. Whoever loads the page anew goes on with what was stored. */
+  /** A bug, or no memory is left: no member of this page does anything any more. Whoever loads the page anew goes on with
+   * what was stored. */
   | 'internal';
 
 /**

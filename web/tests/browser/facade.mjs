@@ -541,6 +541,20 @@ await told(browser, async () => {
   same(ended, [INTERNAL, INTERNAL, 'internal', INTERNAL, INTERNAL], 'a bug ends all members of a page');
   await bobAgain.evaluate((id) => until(node, 'status', () => node.status.leader !== id), id);
   check(true, 'and others notice that they are silent');
+
+  const trapped = await bobAgain.evaluate(async () => {
+    const why = new Promise((stopped) => node.addEventListener('stopped', ({ detail }) => stopped(`${detail.code} ${detail.message}`)));
+    const watch = node.watch('a');
+    await watch.next();
+    const watched = outcome(watch.next());
+    const script = performance.getEntriesByType('resource').map(({ name }) => name).find((name) => /liferaft_web-\w+\.js$/.test(name));
+    const { memory } = await (await import(script)).default();
+    memory.grow(2 ** 16 - memory.buffer.byteLength / 2 ** 16);
+    const written = outcome(node.set('a', new Uint8Array(64 << 20)));
+    return [await written, await watched, await outcome(node.get('a')), await outcome(liferaft.Liferaft.found()), await why];
+  });
+  same(trapped.slice(0, 4), Array(4).fill(INTERNAL), 'so does a module that has no memory left');
+  check(/^internal .*want of memory/.test(trapped[4]), 'and says why');
 }, () => {
   files.close();
   end();

@@ -13,6 +13,10 @@ use crate::workspace::Workspace;
 /// What wasm-bindgen calls the module and its script.
 pub(super) const BOUND_MODULE: &str = "liferaft_web_bg.wasm";
 const SCRIPT: &str = "liferaft_web.js";
+/// Where that script takes up what the module exports, and how it does in pages: through a guard, which sees traps.
+const TAKES_UP: &str = "wasm = instance.exports;";
+const TAKES_UP_GUARDED: &str = "wasm = guarded(instance.exports);";
+const GUARD: &str = "import { guarded } from './guard.js';\n";
 /// The module that Binaryen has made smaller.
 pub(super) const SMALL_MODULE: &str = "liferaft_web_small.wasm";
 /// Keeps the time of hidden pages.
@@ -115,11 +119,11 @@ fn replace(folder: &Path, fresh: &Path) -> Result<()> {
 fn lay_out_anew(workspace: &Workspace, bound: &Path, module: &Path, made: &Made) -> Result<()> {
     let scripts = workspace.root.join(SCRIPTS);
     let module = read(module)?;
-    let script = read(&bound.join(SCRIPT))?;
+    let script = guarded(&text(read(&bound.join(SCRIPT))?, SCRIPT)?)?;
     let worker = read(&scripts.join(WORKER))?;
     let names = Names::of(&[
         (BOUND_MODULE, &module),
-        (SCRIPT, &script),
+        (SCRIPT, script.as_bytes()),
         (WORKER, &worker),
     ]);
     for folder in [&made.site, &made.package] {
@@ -128,8 +132,7 @@ fn lay_out_anew(workspace: &Workspace, bound: &Path, module: &Path, made: &Made)
         }
         fs::create_dir_all(folder)?;
         fs::write(folder.join(names.hashed(BOUND_MODULE)), &module)?;
-        let script = names.put_into(&text(script.clone(), SCRIPT)?);
-        fs::write(folder.join(names.hashed(SCRIPT)), script)?;
+        fs::write(folder.join(names.hashed(SCRIPT)), names.put_into(&script))?;
         copy_all(&scripts, folder, &names)?;
     }
     for entry in ENTRIES {
@@ -153,6 +156,13 @@ fn lay_out_anew(workspace: &Workspace, bound: &Path, module: &Path, made: &Made)
         .replace("VERSION", env!("CARGO_PKG_VERSION"));
     fs::write(package.join("package.json"), manifest)?;
     Ok(())
+}
+
+/// The script of the module, with the guard between them.
+fn guarded(script: &str) -> Result<String> {
+    let found = script.matches(TAKES_UP).count();
+    ensure!(found == 1, "{SCRIPT} has '{TAKES_UP}' {found} times");
+    Ok(GUARD.to_owned() + &script.replace(TAKES_UP, TAKES_UP_GUARDED))
 }
 
 /// Copies the files of a folder, those that are text with the names of files as they are.
