@@ -393,10 +393,15 @@ await told(browser, async () => {
   // What was committed just before may not be known to be so until another one is there.
   await third.waitForFunction(() => document.querySelector('#notes li')?.textContent === '<b>milk</b>');
   check(await third.evaluate(() => document.querySelector('#link').href === ''), 'alone it shows what it knows to be noted, and has no link');
+  await third.fill('#note', 'bread');
+  await third.press('#note', 'Enter');
+  await third.waitForFunction(() => document.querySelector('#waiting').textContent === 'bread');
+  check(true, 'and a note that waits');
   const fourth = await context.newPage();
   await fourth.goto(`${files.origin}/readme.html`);
   await Promise.all([third, fourth].map((page) => page.waitForFunction(() => document.querySelector('#link').href !== '')));
-  await Promise.all([third, fourth].map((page) => page.waitForFunction(hasAll, 1 + MANY_NOTES.length)));
+  await Promise.all([third, fourth].map((page) => page.waitForFunction(hasAll, 1 + MANY_NOTES.length + 1)));
+  await third.waitForFunction(() => document.querySelector('#waiting').textContent === '');
   check(true, 'with another one it goes on, and shows all notes');
   await Promise.all([third.close(), fourth.close()]);
 
