@@ -9,13 +9,14 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { check, endsWithin, launch, shows, tab, told } from './kit.mjs';
+import { check, endsWithin, launch, serveSignals, shows, tab, told } from './kit.mjs';
 import { asProgram, hasLine, hasMembers, sayLine, says, serveChat } from './chat.mjs';
 
 const [program, chromium, modules] = process.argv.slice(2);
 const WebSocket = createRequire(path.join(path.resolve(modules), 'here.js'))('ws');
 const end = endsWithin(120_000);
 const server = await serveChat(program);
+const other = await serveSignals(program, new URL(server.said).origin);
 const browser = await launch(modules, chromium);
 const ATTACK = '<img src=x onerror="document.title=\'harmed\'"><script>document.title=\'harmed\'</script>';
 const errors = [];
@@ -119,8 +120,13 @@ await told(browser, async () => {
   await lost.click('#new-room');
   await shows(lost, 'a room that nobody knows founds nothing, and offers a new one', hasMembers, 1);
   check(!lost.url().includes('long-forgotten'), 'which is another');
+  const astray = await tab(browser, `${server.said}?channel=long-forgotten&server=${encodeURIComponent(other.said)}`);
+  await astray.click('#new-room');
+  await shows(astray, 'where an address names a server', hasMembers, 1);
+  check(astray.url().startsWith(`${other.said}/?channel=`), 'the new one is a room of that server');
   check(errors.length === 0, `no page has failed: ${errors}`);
 }, async () => {
   await server.stop('SIGKILL');
+  await other.stop('SIGKILL');
   end();
 });

@@ -1,5 +1,6 @@
 // What the chat page does with lines that nobody sees, and with what sends them: those that were said before the tab
-// was there are not counted as unread, Enter in the field of the name sends nothing, and a line that is too long stays.
+// was there are not counted as unread, Enter in the field of the name sends nothing, a line that is too long stays, and a
+// browser without much room says so.
 // What it shows besides: statistics, a log of messages, and a button for another member. Run by
 // `cargo xtask test --only browser`:
 //
@@ -26,11 +27,15 @@ await told(browser, async () => {
   await shows(ada, 'two lines are said', hasLine, 'two');
 
   const hidden = await profile(browser);
-  await hidden.addInitScript(() => Object.defineProperty(Document.prototype, 'hidden', { get: () => true }));
+  await hidden.addInitScript(() => {
+    Object.defineProperty(Document.prototype, 'hidden', { get: () => true });
+    StorageManager.prototype.estimate = async () => ({ usage: 95, quota: 100 });
+  });
   const bob = await tab(browser, ada.url(), hidden);
   await shows(bob, 'a tab joins that nobody sees', hasMembers, 2);
   await shows(bob, 'it shows what was said', hasLine, 'two');
   check(await bob.title() === 'liferaft chat', 'none of which is unread');
+  await shows(bob, 'and says that its browser is nearly full', says, { id: 'banner', words: 'little room' });
 
   await ada.fill('#line', 'not yet');
   await ada.fill('#name', 'Ada');
