@@ -4,6 +4,7 @@ use liferaft_transport::Event as TransportEvent;
 use tokio::sync::oneshot;
 
 use super::applier::{Captured, NotCaptured, Own, Report};
+use super::asker::Asker;
 use super::error::{
     MembershipError, ProposeError, ReadError, ShutdownError, StopReason, TransferLeadershipError,
 };
@@ -14,7 +15,6 @@ use super::request::Request;
 use super::serving::Answered;
 use super::status::MemberError;
 use super::task::Driver;
-use super::transfers::Asker;
 use crate::consensus::{Addition, Input, WriteId};
 use crate::ids::Index;
 use crate::sessions::JoinError;

@@ -7,18 +7,16 @@
 
 use tokio::sync::oneshot;
 
+use super::asker::Asker;
 use super::operations::{Caller, Operation};
 use super::task::Driver;
 use crate::config::Timing;
 use crate::configuration::Description;
-use crate::consensus::{ChangeId, Input, MembershipChange};
+use crate::consensus::MembershipChange;
 use crate::ids::ServerId;
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::Content;
-
-/// The changes by which this server, as the leader, describes members anew. It does not wait for their outcome.
-pub(super) const DESCRIBING_CHANGE: ChangeId = ChangeId(u64::MAX - 1);
 
 /// So often a server asks after its start: a change that cannot be made is not asked for for ever.
 const ASKS_MAX: u32 = 8;
@@ -123,7 +121,7 @@ impl<S: StateMachine> Driver<S> {
 
     fn describe(&mut self, id: ServerId, description: Description) {
         let change = MembershipChange::describe(id, description);
-        self.inputs.push(Input::Change(DESCRIBING_CHANGE, change));
+        self.ask_change(Asker::Describing, change);
     }
 }
 

@@ -6,17 +6,15 @@ use std::time::Duration;
 use liferaft_platform::WallTime;
 use liferaft_transport::SendError;
 
-use super::describing::DESCRIBING_CHANGE;
+use super::asker::Asker;
 use super::events::Happening;
-use super::inbound::batch_of;
 use super::links::FRAME_OVERHEAD_BYTES;
-use super::membership::POLICY_CHANGE;
 use super::served::Answer;
 use super::status::{Fresh, LastError, LinkStatus, MemberError, Queues, StorageStatus};
 use super::task::Driver;
-use super::transfers::Asker;
 use crate::consensus::{
-    ChangeError, ChangeId, Event, Input, InvalidChange, ProposeRefused, RoleKind, TransferError,
+    ChangeError, ChangeId, Event, Input, InvalidChange, MembershipChange, ProposeRefused, RoleKind,
+    TransferError,
 };
 use crate::ids::{Index, ServerId};
 use crate::state_machine::StateMachine;
@@ -62,7 +60,9 @@ impl<S: StateMachine> Driver<S> {
         self.output.reads = reads;
         self.serve_reads();
         for (id, result) in std::mem::take(&mut self.output.changes) {
-            self.answer_change(id, result, now);
+            if let Some(asker) = self.changes.answered(id.0) {
+                self.answer_change(asker, result, now);
+            }
         }
         for result in std::mem::take(&mut self.output.transfers) {
             self.answer_transfer(result, now);
@@ -75,18 +75,20 @@ impl<S: StateMachine> Driver<S> {
     fn answer_proposals(&mut self, now: Instant) {
         let mut answers = std::mem::take(&mut self.output.proposals);
         for (id, result) in answers.drain(..) {
-            if self.on_client_proposal(id, &result) {
-                continue;
-            }
-            match batch_of(id) {
-                None if self.lanes.on_core_answer(id, result.is_ok(), now) => {}
-                None => self.proposals.on_core_answer(id, &result, now),
-                Some(batch) => {
+            match self.proposed.answered(id.0) {
+                Some(Asker::Own(number)) => self.proposals.on_core_answer(number, &result, now),
+                Some(Asker::Lane(lane, number)) => {
+                    self.lanes.on_core_answer(lane, number, result.is_ok(), now);
+                }
+                Some(Asker::Client(ticket)) => self.on_client_proposal(ticket, &result),
+                Some(Asker::Batch(place)) => {
                     // The whole batch is answered as its worst command: what is sent twice is applied once.
-                    if let (Some(batch), Err(refused)) = (self.forwarded.get_mut(batch), result) {
+                    if let (Some(batch), Err(refused)) = (self.forwarded.get_mut(place), result) {
                         batch.answer = refusal(&refused);
                     }
                 }
+                // Nobody else proposes commands.
+                _ => {}
             }
         }
         self.output.proposals = answers;
@@ -101,9 +103,15 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
+    /// Asks the core for a change of membership.
+    pub(super) fn ask_change(&mut self, asker: Asker, change: MembershipChange) {
+        let id = ChangeId(self.changes.name(asker));
+        self.inputs.push(Input::Change(id, change));
+    }
+
     pub(super) fn answer_change(
         &mut self,
-        id: ChangeId,
+        asker: Asker,
         result: Result<Index, ChangeError>,
         now: Instant,
     ) {
@@ -111,24 +119,31 @@ impl<S: StateMachine> Driver<S> {
             tracing::warn!(term = %self.raft.term(), %peer, %why, "server to be added belongs elsewhere");
             self.announce(now, || Happening::PeerForeign { peer, why });
         }
-        if id == POLICY_CHANGE {
-            return self.policy_changed(&result, now);
-        }
-        if id == DESCRIBING_CHANGE {
-            // Who was not described anew asks again.
-            return tracing::debug!(term = %self.raft.term(), ?result, "a member was to be described anew");
-        }
-        if result.is_ok() {
+        if result.is_ok() && matches!(asker, Asker::Own(_) | Asker::Peer(..)) {
             self.peers.await_nobody();
         }
-        if let Some((from, request)) = self.served.take_change(id) {
-            let answer = Answer::Change(result);
-            self.served.finish(from, request, &answer);
-            self.answer_peer(from, request, answer);
-        } else {
-            let raft = &self.raft;
-            self.operations
-                .on_change_answer(id.0, result, || raft.status().configuration, now);
+        match asker {
+            Asker::Own(request) => {
+                let raft = &self.raft;
+                self.operations.on_change_answer(
+                    request,
+                    result,
+                    || raft.status().configuration,
+                    now,
+                );
+            }
+            Asker::Peer(from, request) => {
+                let answer = Answer::Change(result);
+                self.served.finish(from, request, &answer);
+                self.answer_peer(from, request, answer);
+            }
+            Asker::Policy => self.policy_changed(&result, now),
+            // Who was not described anew asks again.
+            Asker::Describing => {
+                tracing::debug!(term = %self.raft.term(), ?result, "a member was to be described anew");
+            }
+            // Nobody else changes members.
+            _ => {}
         }
     }
 
@@ -152,7 +167,8 @@ impl<S: StateMachine> Driver<S> {
             Some(why @ (Asker::NoRoom | Asker::Stalled)) => {
                 tracing::info!(term = %self.raft.term(), ?why, ?result, "leadership handed over for its disk");
             }
-            None => {}
+            // Nobody else hands leadership over.
+            _ => {}
         }
         // Another may wait.
         self.again = true;

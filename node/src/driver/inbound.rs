@@ -6,6 +6,7 @@ use liferaft_transport::handshake::HandshakeError;
 use liferaft_transport::links::LinkError;
 use liferaft_transport::{Event as TransportEvent, Frame};
 
+use super::asker::Asker;
 use super::error::StopReason;
 use super::events::Happening;
 use super::served::{Answer, Begin};
@@ -14,9 +15,7 @@ use super::task::Driver;
 use crate::admission::{Admission, Kind, Sender, admission};
 use crate::codec;
 use crate::configuration::Foreign;
-use crate::consensus::{
-    ChangeError, Input, MembershipChange, Proposal, ProposalId, Refusal, TransferError,
-};
+use crate::consensus::{ChangeError, Input, MembershipChange, Refusal, TransferError};
 use crate::ids::{ServerId, Term};
 use crate::message::Body;
 use crate::sessions::Envelope;
@@ -24,23 +23,13 @@ use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{Content, DecodeError, JoinReply, ProposeAnswer, RawFrame};
 
-/// Ids of proposals that others have forwarded have this bit, with the number of the batch and the place in it.
-const FORWARDED: u64 = 1 << 63;
-const BATCH_SHIFT: u32 = 32;
-
 /// Commands that another member has forwarded, and what became of them.
 #[derive(Debug)]
 pub(super) struct ForwardedBatch {
     pub(super) from: ServerId,
     pub(super) request: u64,
-    commands: Vec<Bytes>,
+    pub(super) commands: Vec<Bytes>,
     pub(super) answer: ProposeAnswer,
-}
-
-/// The batch that a proposal belongs to; `None` for this member's own.
-pub(super) fn batch_of(id: ProposalId) -> Option<usize> {
-    let forwarded = id.0 & FORWARDED != 0;
-    forwarded.then(|| usize::try_from((id.0 & !FORWARDED) >> BATCH_SHIFT).unwrap_or(usize::MAX))
 }
 
 impl<S: StateMachine> Driver<S> {
@@ -398,21 +387,6 @@ impl<S: StateMachine> Driver<S> {
         });
     }
 
-    /// The proposals of all forwarded batches, named so that the core's answers find their batch.
-    pub(super) fn take_forwarded_proposals(&mut self) -> Vec<Proposal> {
-        let mut proposals = Vec::new();
-        for (batch, forwarded) in self.forwarded.iter_mut().enumerate() {
-            let first = FORWARDED | (batch as u64) << BATCH_SHIFT;
-            let ids = (first..).map(ProposalId);
-            let commands = forwarded.commands.drain(..);
-            proposals.extend(
-                ids.zip(commands)
-                    .map(|(id, command)| Proposal { id, command }),
-            );
-        }
-        proposals
-    }
-
     fn take_change(
         &mut self,
         from: ServerId,
@@ -423,8 +397,7 @@ impl<S: StateMachine> Driver<S> {
         match self.served.begin(from, request) {
             Begin::First => match self.as_asked(from, change, now) {
                 Ok(change) => {
-                    let id = self.served.change(from, request);
-                    self.inputs.push(Input::Change(id, change));
+                    self.ask_change(Asker::Peer(from, request), change);
                 }
                 Err(error) => {
                     let answer = Answer::Change(Err(error));

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use self::lane::Lane;
+use super::asker::Asker;
 use super::bounds::LANE_COMMANDS_MAX;
 use super::task::Driver;
-use crate::consensus::{Proposal, ProposalId};
 use crate::ids::Index;
 use crate::sorted::SortedMap;
 use crate::state_machine::StateMachine;
@@ -130,26 +130,19 @@ impl<R> Lanes<R> {
     }
 
     /// Gives all that is unsent to this server's own core.
-    pub(super) fn propose(&mut self, into: &mut Vec<Proposal>) {
+    pub(super) fn propose(&mut self, mut ask: impl FnMut(Asker, Bytes)) {
         for (id, lane) in &mut self.lanes {
             while let Some((own, command)) = lane.next_for_core() {
-                into.push(Proposal {
-                    id: ProposalId(join(*id, own)),
-                    command,
-                });
+                ask(Asker::Lane(*id, own), command);
             }
         }
     }
 
-    /// The core's answer to a proposal. Whether it was one of a lane.
-    pub(super) fn on_core_answer(&mut self, id: ProposalId, taken: bool, now: Instant) -> bool {
-        let Some((lane, own)) = split(id.0) else {
-            return false;
-        };
+    /// The core's answer to a proposal of a lane.
+    pub(super) fn on_core_answer(&mut self, lane: LaneId, own: u64, taken: bool, now: Instant) {
         if let Some(lane) = self.lanes.get_mut(&lane) {
             lane.on_core_answer(own, taken, now);
         }
-        true
     }
 
     /// The next batch for the leader, of about this many bytes, with its number. The caller says whether it was

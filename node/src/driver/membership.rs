@@ -3,6 +3,7 @@
 
 use liferaft_transport::access::Refusal;
 
+use super::asker::Asker;
 use super::error::OnlyVoter;
 use super::events::Happening;
 use super::joining::{Exclusion, Joining};
@@ -10,17 +11,12 @@ use super::solitude::Loneliness;
 use super::status::MemberError;
 use super::task::Driver;
 use crate::configuration::{Configuration, Description, Dismissal, Foreign, TokenKey};
-use crate::consensus::{
-    Addition, ChangeError, ChangeId, Input, MembershipChange, MembershipStep, RoleKind,
-};
+use crate::consensus::{Addition, ChangeError, Input, MembershipChange, MembershipStep, RoleKind};
 use crate::ids::{Index, ServerId};
 use crate::policy::{Act, JoinAnswer, Steward, leaving};
 use crate::state_machine::StateMachine;
 use crate::time::Instant;
 use crate::wire::{Content, JoinReply};
-
-/// The policy's changes, one at a time. Operators' have numbers of their own.
-pub(super) const POLICY_CHANGE: ChangeId = ChangeId(u64::MAX);
 
 /// What a member does about membership by itself.
 #[derive(Debug)]
@@ -127,7 +123,7 @@ impl<S: StateMachine> Driver<S> {
             }
             Act::Change(change) => {
                 tracing::info!(term = %self.raft.term(), ?change, "the membership policy changes the configuration");
-                self.inputs.push(Input::Change(POLICY_CHANGE, change));
+                self.ask_change(Asker::Policy, change);
                 self.again = true;
             }
         }

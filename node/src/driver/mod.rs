@@ -24,6 +24,7 @@
 
 mod applier;
 mod arrivals;
+mod asker;
 mod attempt;
 mod bounds;
 mod budget;

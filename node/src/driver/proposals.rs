@@ -21,19 +21,20 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use self::command::{Command, Slot};
+use super::asker::Asker;
 use super::attempt::{Attempt, Due, Stage};
 use super::bounds::COMMANDS_PENDING_MAX;
 use super::budget::Budget;
 use super::error::{Busy, ProposeError, UnknownCause};
 use super::forwards::{COMMAND_OVERHEAD_BYTES, Forwards, room_behind};
+use crate::consensus::ProposeRefused;
 use crate::consensus::planted::{Bug, is_planted};
-use crate::consensus::{Proposal, ProposalId, ProposeRefused};
 use crate::ids::{Index, LogPosition, ServerId};
 use crate::sessions::{self, CommandHeader, Owner};
 use crate::time::Instant;
 
 /// The id of a registration among this member's proposals, whose others are numbered from 1.
-const REGISTRATION: ProposalId = ProposalId(0);
+const REGISTRATION: u64 = 0;
 
 /// Where the caller of a command waits.
 pub(super) type Caller<R> = oneshot::Sender<Result<R, ProposeError>>;
@@ -137,7 +138,7 @@ impl<R> Proposals<R> {
     }
 
     /// Gives all that is unsent to this server's own core.
-    pub(super) fn propose(&mut self, into: &mut Vec<Proposal>) {
+    pub(super) fn propose(&mut self, mut ask: impl FnMut(Asker, Bytes)) {
         self.begin_session();
         if let Session::Registering {
             command, attempt, ..
@@ -145,20 +146,14 @@ impl<R> Proposals<R> {
             && attempt.is_unsent()
         {
             attempt.own();
-            into.push(Proposal {
-                id: REGISTRATION,
-                command: command.clone(),
-            });
+            ask(Asker::Own(REGISTRATION), command.clone());
         }
         while let Some((sequence, command)) = self.next_unsent(usize::MAX) {
             self.slot(sequence)
                 .expect("it was just found")
                 .attempt
                 .own();
-            into.push(Proposal {
-                id: ProposalId(sequence),
-                command,
-            });
+            ask(Asker::Own(sequence), command);
         }
     }
 
@@ -179,20 +174,20 @@ impl<R> Proposals<R> {
         refused
     }
 
-    /// The core's answer to one of them.
+    /// The core's answer to one of them, by its number.
     pub(super) fn on_core_answer(
         &mut self,
-        id: ProposalId,
+        sequence: u64,
         result: &Result<LogPosition, ProposeRefused>,
         now: Instant,
     ) {
         let taken = result.is_ok();
-        if id == REGISTRATION {
+        if sequence == REGISTRATION {
             self.on_registration_answer(Stage::Own, taken, now);
             return;
         }
         let untouched = self
-            .slot(id.0)
+            .slot(sequence)
             .is_some_and(|slot| !slot.attempt.maybe_taken);
         match result {
             // The own core's refusal is final if no other copy is under way.
@@ -203,12 +198,12 @@ impl<R> Proposals<R> {
                     max: *pending_bytes_max,
                     what: "bytes of uncommitted or unwritten entries",
                 };
-                self.complete(id.0, Err(ProposeError::Busy(busy)));
+                self.complete(sequence, Err(ProposeError::Busy(busy)));
             }
             Err(ProposeRefused::TooLarge { bytes, bytes_max }) if untouched => {
                 let [bytes, bytes_max] =
                     [*bytes, *bytes_max].map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-                self.complete(id.0, Err(ProposeError::TooLarge { bytes, bytes_max }));
+                self.complete(sequence, Err(ProposeError::TooLarge { bytes, bytes_max }));
             }
             Ok(_)
             | Err(
@@ -216,7 +211,7 @@ impl<R> Proposals<R> {
                 | ProposeRefused::Busy { .. }
                 | ProposeRefused::TooLarge { .. }
                 | ProposeRefused::Transferring { .. },
-            ) => self.on_answer(id.0, Stage::Own, taken, now),
+            ) => self.on_answer(sequence, Stage::Own, taken, now),
         }
     }
 

@@ -5,7 +5,7 @@
 //! one of unknown outcome not by a refusal. Whoever hears that it is unknown, or refused for want of leadership, asks
 //! anew under another number.
 
-use crate::consensus::{ChangeError, ChangeId, TransferError};
+use crate::consensus::{ChangeError, TransferError};
 use crate::ids::{Index, ServerId};
 use crate::sorted::SortedMap;
 use crate::wire::Content;
@@ -15,9 +15,6 @@ const PEERS_MAX: usize = 256;
 
 /// The most requests of one member that are remembered.
 const REQUESTS_MAX: usize = 16;
-
-/// Ids of changes that others asked for; a member's own are below.
-const FIRST_CHANGE: u64 = 1 << 63;
 
 /// What became of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +27,6 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(super) struct Served {
     peers: SortedMap<ServerId, Peer>,
-    changes: SortedMap<ChangeId, (ServerId, u64)>,
-    last_change: u64,
 }
 
 /// What one member has asked in one of its runs.
@@ -58,8 +53,6 @@ impl Served {
     pub(super) fn new() -> Self {
         Self {
             peers: SortedMap::new(),
-            changes: SortedMap::new(),
-            last_change: FIRST_CHANGE,
         }
     }
 
@@ -100,19 +93,6 @@ impl Served {
     /// What a request was answered, if it was and that is still known.
     pub(super) fn answer(&self, from: ServerId, request: u64) -> Option<Answer> {
         self.peers.get(&from)?.requests.get(&request)?.clone()
-    }
-
-    /// The name under which the core is to know this member's change.
-    pub(super) fn change(&mut self, from: ServerId, request: u64) -> ChangeId {
-        self.last_change += 1;
-        let id = ChangeId(self.last_change);
-        self.changes.insert(id, (from, request));
-        id
-    }
-
-    /// Whose change this is.
-    pub(super) fn take_change(&mut self, id: ChangeId) -> Option<(ServerId, u64)> {
-        self.changes.remove(&id)
     }
 
     /// Keeps the answer to a request.

@@ -23,14 +23,14 @@ use bytes::Bytes;
 use liferaft_platform::caught;
 use liferaft_transport::access::{Permit, Role};
 
-pub(super) use self::clients::{Answered, ClientCodec, ClientReader, Serving};
+pub(super) use self::clients::{Answered, ClientCodec, ClientReader, Serving, Ticket};
 
-use self::clients::{CLIENT, QUERIES_OF_ALL_MAX, Ticket};
+use self::clients::QUERIES_OF_ALL_MAX;
 use super::request::{Read, ReadCaller};
 use super::task::Driver;
 use crate::codec;
 use crate::configuration::{Scope, TokenKey};
-use crate::consensus::{ProposalId, ProposeRefused};
+use crate::consensus::ProposeRefused;
 use crate::ids::{LogPosition, ServerId};
 use crate::sessions::{Envelope, Owner, owned_registration};
 use crate::state_machine::StateMachine;
@@ -329,25 +329,19 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
-    /// The core's answer to a client's command. Returns false if it is none.
+    /// The core's answer to a client's command.
     pub(super) fn on_client_proposal(
         &mut self,
-        id: ProposalId,
+        ticket: Ticket,
         result: &Result<LogPosition, ProposeRefused>,
-    ) -> bool {
-        if id.0 & CLIENT != CLIENT {
-            return false;
-        }
-        let Some(ticket) = self.serving.proposed.remove(&id.0) else {
-            return true;
-        };
+    ) {
         let answer = match result {
             Ok(position) => {
                 let serving = &mut self.serving;
                 serving.taken.insert((ticket.client, ticket.request));
                 let appended = (position.term, ticket);
                 serving.appended.insert(position.index, appended);
-                return true;
+                return;
             }
             Err(ProposeRefused::Busy { .. }) => ClientAnswer::Declined(Decline::Busy),
             Err(ProposeRefused::TooLarge { .. }) => ClientAnswer::Declined(Decline::TooLarge),
@@ -359,7 +353,6 @@ impl<S: StateMachine> Driver<S> {
             let request = (ticket.client, ticket.request);
             self.serving.refused.insert(request, answer);
         }
-        true
     }
 
     /// Answers the requests of which the core has taken nothing. Of one that it has taken in part the client asks for

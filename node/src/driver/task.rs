@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::applier::Query;
 use super::arrivals::Arrived;
+use super::asker::{Asked, Asker};
 use super::budget::{Budget, CommandBytes};
 use super::clock::{Alarm, Clock};
 use super::describing::Describing;
@@ -37,13 +38,15 @@ use super::served::Served;
 use super::serving::{ClientCodec, Serving};
 use super::snapshots::Snapshots;
 use super::status::{Counters, LastError, LastWord, LinkStatus, StatusBoard};
-use super::transfers::{Asker, Transfers};
+use super::transfers::Transfers;
 use super::vouching::Vouching;
 use super::wakes::Wakes;
 use super::work::Work;
 use super::yielding::yield_now;
 use crate::config::Config;
-use crate::consensus::{ChangeId, Event, Input, Output, PeerStatus, Raft, ReplicationState};
+use crate::consensus::{
+    Event, Input, Output, PeerStatus, Proposal, ProposalId, Raft, ReplicationState,
+};
 use crate::ids::{ClusterId, ServerId, Term};
 use crate::state_machine::StateMachine;
 use crate::storage::StorageError;
@@ -131,6 +134,9 @@ pub(super) struct Driver<S: StateMachine> {
     /// The term in which this run of the server began: in a later one it has led only as this run, if at all.
     pub(super) began_in: Term,
     pub(super) transfers: Transfers,
+    /// Who has asked for what the core is asked to propose, and for changes of membership.
+    pub(super) proposed: Asked,
+    pub(super) changes: Asked,
     pub(super) membership: Membership,
     pub(super) vouching: Vouching,
     pub(super) describing: Describing,
@@ -208,6 +214,8 @@ impl<S: StateMachine> Driver<S> {
             serving: Serving::new(parts.client_codec),
             began_in,
             transfers: Transfers::default(),
+            proposed: Asked::default(),
+            changes: Asked::default(),
             membership: parts.membership,
             vouching: Vouching::default(),
             describing: Describing::default(),
@@ -448,7 +456,17 @@ impl<S: StateMachine> Driver<S> {
 
     /// Turns what callers and other members want into inputs.
     fn ask_core(&mut self, now: Instant) {
-        let mut proposals = self.take_forwarded_proposals();
+        let mut proposals = Vec::new();
+        let proposed = &mut self.proposed;
+        let mut propose = |asker, command| {
+            let id = ProposalId(proposed.name(asker));
+            proposals.push(Proposal { id, command });
+        };
+        for (place, batch) in self.forwarded.iter_mut().enumerate() {
+            for command in batch.commands.drain(..) {
+                propose(Asker::Batch(place), command);
+            }
+        }
         self.room_at = Instant::MAX;
         if self.leads() {
             if self.disk.is_low() {
@@ -460,15 +478,20 @@ impl<S: StateMachine> Driver<S> {
                 } else {
                     self.low_handovers = 0;
                 }
-                self.proposals.propose(&mut proposals);
-                self.lanes.propose(&mut proposals);
-                self.serving.propose(&mut proposals);
+                let proposed = &mut self.proposed;
+                let mut propose = |asker, command| {
+                    let id = ProposalId(proposed.name(asker));
+                    proposals.push(Proposal { id, command });
+                };
+                self.proposals.propose(&mut propose);
+                self.lanes.propose(&mut propose);
+                self.serving.propose(&mut propose);
             }
             while let Some((request, operation)) = self.operations.next_for_core() {
                 match operation {
                     Operation::Change(change) => match self.as_asked(self.id, change, now) {
-                        Ok(change) => self.inputs.push(Input::Change(ChangeId(request), change)),
-                        Err(error) => self.answer_change(ChangeId(request), Err(error), now),
+                        Ok(change) => self.ask_change(Asker::Own(request), change),
+                        Err(error) => self.answer_change(Asker::Own(request), Err(error), now),
                     },
                     Operation::Transfer(to) => self.transfers.ask(Asker::Own(request), to),
                 }

@@ -2,23 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::asker::Asker;
 use crate::consensus::TRANSFERS_WAITING_MAX;
 use crate::ids::ServerId;
-
-/// Who asked for a transfer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asker {
-    /// A caller of this member, under this number.
-    Own(u64),
-    /// Another member, under this number.
-    Peer(ServerId, u64),
-    /// This member, which is about to stop.
-    Shutdown,
-    /// This member, whose disk has no room but a reserve.
-    NoRoom,
-    /// This member, whose disk hangs.
-    Stalled,
-}
 
 /// The transfers asked of the own core.
 #[derive(Debug, Default)]
@@ -54,7 +40,7 @@ impl Transfers {
                     return restarted;
                 }
                 Asker::Peer(..) => peers += 1,
-                Asker::Own(_) | Asker::Shutdown | Asker::NoRoom | Asker::Stalled => {}
+                _ => {}
             }
         }
         if peers >= TRANSFERS_WAITING_MAX {

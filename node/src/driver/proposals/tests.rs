@@ -177,14 +177,14 @@ fn what_the_own_core_refuses_was_not_done() {
     let mut proposals = with_session();
     let mut busy = admit(&mut proposals, 5, 9);
     let mut not_leader = admit(&mut proposals, 6, 9);
-    proposals.propose(&mut Vec::new());
+    proposals.propose(|_, _| {});
 
     let refused = Err(ProposeRefused::Busy {
         pending_bytes: 1,
         pending_bytes_max: 7,
     });
-    proposals.on_core_answer(ProposalId(2), &refused, at(2));
-    proposals.on_core_answer(ProposalId(3), &Err(NOT_LEADER), at(2));
+    proposals.on_core_answer(2, &refused, at(2));
+    proposals.on_core_answer(3, &Err(NOT_LEADER), at(2));
     proposals.expire(at(9));
 
     let uncommitted = Busy {
@@ -199,8 +199,8 @@ fn what_the_own_core_refuses_was_not_done() {
 fn what_the_own_core_appended_is_unknown_when_the_member_stops() {
     let mut proposals = with_session();
     let mut appended = admit(&mut proposals, 5, 9);
-    proposals.propose(&mut Vec::new());
-    proposals.on_core_answer(ProposalId(2), &Ok(POSITION), at(2));
+    proposals.propose(|_, _| {});
+    proposals.on_core_answer(2, &Ok(POSITION), at(2));
     let mut unsent = admit(&mut proposals, 6, 9);
 
     proposals.stop();

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use crate::codec;
-use crate::consensus::{Proposal, ProposalId};
+use crate::driver::asker::Asker;
 use crate::driver::budget::Budget;
 use crate::driver::error::ReadError;
 use crate::entry::Entry;
@@ -32,9 +32,6 @@ const REQUESTS_MAX: usize = 1 << 15;
 
 /// The most queries among them: whoever may only read leaves room for those who write.
 pub(super) const QUERIES_OF_ALL_MAX: usize = REQUESTS_MAX / 2;
-
-/// Ids of proposals of clients have these bits. No other has both.
-pub(super) const CLIENT: u64 = 0b11 << 62;
 
 /// How queries and answers of a state machine become bytes: known only where its types allow it, and asked for.
 pub(in crate::driver) struct ClientCodec<S: StateMachine> {
@@ -65,9 +62,6 @@ pub(in crate::driver) struct Serving<S: StateMachine> {
     pub(super) clients: SortedMap<ServerId, Client>,
     /// Commands that the core is asked to propose in this round.
     pub(super) fresh: Vec<(Ticket, Bytes)>,
-    /// Those that it was asked to propose, by their numbers.
-    pub(super) proposed: BTreeMap<u64, Ticket>,
-    last_proposal: u64,
     /// Those in the log, with their terms, until they are applied.
     pub(super) appended: BTreeMap<Index, (Term, Ticket)>,
     /// Requests of which the core has refused commands in this round, with what they are answered unless it has taken
@@ -138,7 +132,7 @@ impl Seen {
 
 /// Who waits for a command or a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
+pub(in crate::driver) struct Ticket {
     pub(super) client: ServerId,
     pub(super) generation: u64,
     pub(super) request: u64,
@@ -204,8 +198,6 @@ impl<S: StateMachine> Serving<S> {
             codec,
             clients: SortedMap::new(),
             fresh: Vec::new(),
-            proposed: BTreeMap::new(),
-            last_proposal: CLIENT,
             appended: BTreeMap::new(),
             refused: SortedMap::new(),
             taken: SortedSet::new(),
@@ -252,12 +244,9 @@ impl<S: StateMachine> Serving<S> {
     }
 
     /// Gives the core what clients want proposed.
-    pub(in crate::driver) fn propose(&mut self, into: &mut Vec<Proposal>) {
+    pub(in crate::driver) fn propose(&mut self, mut ask: impl FnMut(Asker, Bytes)) {
         for (ticket, command) in self.fresh.drain(..) {
-            self.last_proposal += 1;
-            self.proposed.insert(self.last_proposal, ticket);
-            let id = ProposalId(self.last_proposal);
-            into.push(Proposal { id, command });
+            ask(Asker::Client(ticket), command);
         }
     }
 
