@@ -109,8 +109,8 @@ impl Task {
 }
 
 /// In browsers and Node, lets events be handled if none were for some milliseconds: for tasks that may wake each other
-/// without end, which is one piece of work there, like a page that calls for the next thing as soon as it has an answer.
-/// Nothing natively. It is meant to be called often: it looks at the clock, and waits for no timer.
+/// without end, as a page does that asks for more as soon as it is answered. There this is one piece of work. Nothing
+/// natively. It is meant to be called often: it looks at the clock, and waits for no timer.
 pub async fn breathe() {
     host::breathe().await;
 }

@@ -76,7 +76,8 @@ async fn a_computation_lets_timers_ring() {
     assert_eq!(result, "rung");
 }
 
-// Tasks that wake each other without end kept every event from a page: its timers, and the messages by which it computes.
+// Tasks that wake each other without end kept every event from a page: its timers, and the messages by which it
+// computes.
 #[wasm_bindgen_test]
 async fn work_that_breathes_lets_timers_ring() {
     let (sender, mut receiver) = oneshot::channel();

@@ -253,8 +253,8 @@ impl<S: StateMachine> Driver<S> {
             if let Err(reason) = poll_fn(|context| Poll::Ready(self.round(context))).await {
                 break reason;
             }
-            // In a browser no event is handled while tasks wake each other, and a page that is answered asks at once for
-            // more: without turns between rounds a member alone gets neither timers nor pieces of its snapshot.
+            // In a browser no event is handled while tasks wake each other, and a page that is answered may ask for
+            // more at once: without turns between rounds a member alone has neither timers nor pieces of its snapshot.
             platform::breathe().await;
             if self.wait().await {
                 rounds_without_waiting = 0;
