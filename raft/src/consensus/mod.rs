@@ -142,7 +142,7 @@ impl Raft {
     /// When the driver breaks the contract: it reports as applied what was not handed out, or as read what was not
     /// written.
     pub fn input(&mut self, now: Instant, input: Input, output: &mut Output) {
-        self.begin(now, output);
+        self.begin(now);
         self.take(input);
         self.finish(output);
     }
@@ -158,7 +158,7 @@ impl Raft {
         inputs: impl IntoIterator<Item = Input>,
         output: &mut Output,
     ) {
-        self.begin(now, output);
+        self.begin(now);
         for input in inputs {
             self.take(input);
         }
@@ -263,8 +263,7 @@ impl Raft {
         self.common.fetches.fits(read, entries, &self.common.log)
     }
 
-    /// Between `begin` and `finish` the caller's buffer stands in for the own one, which is empty at all other times.
-    fn begin(&mut self, now: Instant, output: &mut Output) {
+    fn begin(&mut self, now: Instant) {
         // A clock that goes backward stands still, and tells nothing of how much time has passed until it has caught
         // up.
         let was_behind =
@@ -275,17 +274,17 @@ impl Raft {
             leader.distrust_clock();
         }
         self.common.now = self.common.now.max(now);
-        core::mem::swap(&mut self.common.out, output);
         self.common.resume();
     }
 
+    /// The own buffer is empty from here until the next input.
     fn finish(&mut self, output: &mut Output) {
         self.flush();
         self.common.evict();
         if cfg!(debug_assertions) {
             self.common.check_invariants();
         }
-        core::mem::swap(&mut self.common.out, output);
+        output.append(&mut self.common.out);
     }
 
     fn take(&mut self, input: Input) {

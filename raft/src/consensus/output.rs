@@ -57,16 +57,16 @@ impl Output {
 
     /// Moves the effects of another output behind those of this one.
     pub fn append(&mut self, other: &mut Self) {
-        self.messages.append(&mut other.messages);
-        self.writes.append(&mut other.writes);
-        self.snapshots.append(&mut other.snapshots);
-        self.entries.append(&mut other.entries);
-        self.apply.append(&mut other.apply);
-        self.reads.append(&mut other.reads);
-        self.proposals.append(&mut other.proposals);
-        self.changes.append(&mut other.changes);
-        self.transfers.append(&mut other.transfers);
-        self.events.append(&mut other.events);
+        append(&mut self.messages, &mut other.messages);
+        append(&mut self.writes, &mut other.writes);
+        append(&mut self.snapshots, &mut other.snapshots);
+        append(&mut self.entries, &mut other.entries);
+        append(&mut self.apply, &mut other.apply);
+        append(&mut self.reads, &mut other.reads);
+        append(&mut self.proposals, &mut other.proposals);
+        append(&mut self.changes, &mut other.changes);
+        append(&mut self.transfers, &mut other.transfers);
+        append(&mut self.events, &mut other.events);
     }
 
     /// Empties it and keeps its memory.
@@ -81,6 +81,18 @@ impl Output {
         self.changes.clear();
         self.transfers.clear();
         self.events.clear();
+    }
+}
+
+/// Moves what is in one list behind what is in another. Of ten lists most are empty after an input.
+fn append<T>(to: &mut Vec<T>, from: &mut Vec<T>) {
+    if from.is_empty() {
+        return;
+    }
+    if to.is_empty() {
+        core::mem::swap(to, from);
+    } else {
+        to.append(from);
     }
 }
 
