@@ -11,6 +11,6 @@ pub mod storage;
 
 // What is said everywhere here, under the paths that it has where it is defined.
 use liferaft_raft::{
-    admission, boots, codec, config, configuration, consensus, entry, ids, message, policy,
-    sessions, sorted, state_machine, time, wire,
+    admission, applier, boots, codec, config, configuration, consensus, entry, ids, message,
+    policy, sessions, sorted, state_machine, time, wire,
 };

@@ -4,7 +4,8 @@
 //!
 //! - [`consensus`] is the protocol, deterministic: events and the time go in, outputs come out;
 //! - [`wire`] encodes what members say to one another and what they store;
-//! - [`sessions`] makes each command take effect once on a [`StateMachine`](state_machine::StateMachine);
+//! - [`sessions`] makes each command take effect once on a [`StateMachine`](state_machine::StateMachine), and
+//!   [`applier`] has both, and takes the log's entries;
 //! - [`policy`] decides who should take part.
 
 #![cfg_attr(not(test), no_std)]
@@ -12,6 +13,7 @@
 extern crate alloc;
 
 pub mod admission;
+pub mod applier;
 pub mod boots;
 pub mod codec;
 pub mod config;

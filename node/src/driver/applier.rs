@@ -1,4 +1,4 @@
-//! The applier: the task that owns the state machine and the session table.
+//! The task of the applier, which owns the state machine and the session table.
 //!
 //! It is a task of its own so that a slow state machine delays answers and never heartbeats, and it lets others run
 //! after each short stretch of work, since in a browser all tasks share one thread. Queries come between stretches:
@@ -7,76 +7,34 @@
 mod channels;
 mod restoring;
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use liferaft_platform as platform;
 use liferaft_platform::{caught, caught_in};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-pub(super) use self::channels::{Asked, Captured, Ends, Job, NotCaptured, Own, Query, Report};
-pub(super) use self::restoring::Unrestored;
+pub(super) use self::channels::{Asked, Captured, Ends, Job, NotCaptured, Query, Report};
+pub(super) use self::restoring::{Unrestored, restored};
 use super::error::ReadError;
-use super::fault::MachineFault;
 use super::local::{Local, LocalRead, Unread};
 use super::request::Read;
 use super::snapshots::PIECE_BYTES;
 use super::yielding::yield_now;
-use crate::codec;
+use crate::applier::{Applier, MachineFault, Own};
 use crate::consensus::Apply;
-use crate::entry::{Entry, Payload};
-use crate::ids::{Index, Term};
-use crate::sessions::{CommandHeader, Envelope, Joined, Joining, Outcome, Sessions};
-use crate::sorted::SortedMap;
-use crate::state_machine::{ApplyContext, Capture, StateMachine};
+use crate::entry::Entry;
+use crate::ids::Index;
+use crate::sessions::{Joined, Joining};
+use crate::state_machine::StateMachine;
 use crate::storage::{SnapshotLane, StorageError};
 use crate::time::{ClusterTime, Instant};
-use crate::wire::CommandOutcome;
 
-/// The state machine, with the sessions around it.
-#[derive(Debug)]
-pub(super) struct Applier<S: StateMachine> {
-    machine: S,
-    sessions: Sessions<S::Reply>,
-    applied: Index,
-    /// The term of that entry.
-    term: Term,
-    /// Its stamp.
-    stamp: ClusterTime,
-    /// The nonces that this run of the member registers under.
-    nonces: RangeInclusive<u128>,
-    /// The session of this member, with the nonce that it registered under last, as far as the log has come. Only a
-    /// later registration of this run takes its place: what opens under an earlier nonce is a copy that comes late.
-    own: Option<(u128, Index)>,
-    /// The ordered sessions of this member, by their nonces, with their names once they are known.
-    ordered: SortedMap<u128, Option<Index>>,
-}
+/// Runs an applier.
+pub(super) struct ApplierTask<S: StateMachine>(pub(super) Applier<S>);
 
-impl<S: StateMachine> Applier<S> {
-    /// The state machine as it is before the first entry. `boot` names this run of the member.
-    pub(super) fn new(machine: S, boot: u64) -> Self {
-        let first = u128::from(boot) << 64;
-        let nonces = first..=first | u128::from(u64::MAX);
-        Self {
-            machine,
-            sessions: Sessions::default(),
-            applied: Index::ZERO,
-            term: Term::default(),
-            stamp: ClusterTime::ZERO,
-            nonces,
-            own: None,
-            ordered: SortedMap::new(),
-        }
-    }
-
-    /// Up to here the log is applied.
-    pub(super) const fn applied(&self) -> Index {
-        self.applied
-    }
-
+impl<S: StateMachine> ApplierTask<S> {
     /// Works until the driver is gone or the state machine cannot go on.
     pub(super) async fn run(mut self, mut ends: Ends<S>) {
         loop {
@@ -103,9 +61,9 @@ impl<S: StateMachine> Applier<S> {
                             }
                         }
                         Job::Apply(Apply::Restore(snapshot), _) => {
-                            match self.restore(&*ends.lane, &snapshot).await {
+                            match restored(self.0, &*ends.lane, &snapshot).await {
                                 Ok(restored) => {
-                                    self = restored;
+                                    self.0 = restored;
                                     self.report_restored()
                                 }
                                 Err(unrestored) => {
@@ -121,12 +79,11 @@ impl<S: StateMachine> Applier<S> {
                             Err(fault) => Err(fault),
                         }
                         Job::Watch { nonce } => {
-                            let session = self.sessions.find(nonce..=nonce).map(|(_, name)| name);
-                            self.ordered.insert(nonce, session);
+                            self.0.watch(nonce);
                             Ok(Report::Watched)
                         }
                         Job::Unwatch { nonce } => {
-                            self.ordered.remove(&nonce);
+                            self.0.unwatch(nonce);
                             Ok(Report::Watched)
                         }
                     };
@@ -150,7 +107,7 @@ impl<S: StateMachine> Applier<S> {
         let mut own = Vec::new();
         let applied = caught_in(self.apply(entries, told, &mut own, queries)).await;
         let applied = applied.unwrap_or_else(|message| {
-            let index = self.applied.next();
+            let index = self.0.applied().next();
             Err(MachineFault::Panicked { index, message })
         });
         let (wakes_at, fault) = match applied {
@@ -158,10 +115,10 @@ impl<S: StateMachine> Applier<S> {
             Err(fault) => (None, Some(fault)),
         };
         let report = Report::Applied {
-            through: self.applied,
+            through: self.0.applied(),
             own,
             wakes_at,
-            reply_bytes: self.sessions.reply_bytes(),
+            reply_bytes: self.0.reply_bytes(),
         };
         (report, fault)
     }
@@ -180,7 +137,7 @@ impl<S: StateMachine> Applier<S> {
         let mut stretch = Stretch::begin();
         for entry in entries {
             let is_told = told.next_if_eq(&entry.index).is_some();
-            self.apply_entry(&entry, is_told, &mut own_of_entry)?;
+            self.0.apply(&entry, is_told, &mut own_of_entry)?;
             own.append(&mut own_of_entry);
             if stretch.is_over() {
                 while let Ok(asked) = queries.try_recv() {
@@ -190,193 +147,24 @@ impl<S: StateMachine> Applier<S> {
                 stretch.begin_next();
             }
         }
-        self.wakes_at()
-    }
-
-    /// When something happens by cluster time alone: in the state machine, or to a session.
-    fn wakes_at(&mut self) -> Result<Option<ClusterTime>, MachineFault> {
-        let of_machine = caught(|| self.machine.wakes_at());
-        let of_machine = of_machine.map_err(|message| MachineFault::Panicked {
-            index: self.applied,
-            message,
-        })?;
-        let wishes = of_machine.into_iter().chain(self.sessions.expires_at());
-        Ok(wishes.min())
-    }
-
-    fn apply_entry(
-        &mut self,
-        entry: &Entry,
-        is_told: bool,
-        own: &mut Vec<Own<S::Reply>>,
-    ) -> Result<(), MachineFault> {
-        // What a snapshot covers may be handed out once more after a restart.
-        if entry.index <= self.applied {
-            return Ok(());
-        }
-        let at = ApplyContext {
-            index: entry.index,
-            term: entry.term,
-            time: entry.stamp,
-        };
-        match &entry.payload {
-            Payload::Noop | Payload::Configuration(_) => {}
-            Payload::Command(command) => self.apply_command(at, command, is_told, own)?,
-        }
-        self.sessions.advance(at.time);
-        self.machine.advance(at);
-        self.applied = entry.index;
-        self.term = entry.term;
-        self.stamp = entry.stamp;
-        Ok(())
-    }
-
-    fn apply_command(
-        &mut self,
-        at: ApplyContext,
-        command: &[u8],
-        is_told: bool,
-        own: &mut Vec<Own<S::Reply>>,
-    ) -> Result<(), MachineFault> {
-        let envelope = Envelope::decode(command)
-            .map_err(|error| undecodable::<Envelope<'_>>(at.index, error.to_string()))?;
-        match envelope {
-            Envelope::Register {
-                owner: Some(owner),
-                nonce,
-            } => {
-                let session = self.sessions.register_owned(at, owner, nonce);
-                if is_told {
-                    let outcome = Some(CommandOutcome::Registered { nonce, session });
-                    let index = at.index;
-                    own.push(Own::Told { index, outcome });
-                }
-            }
-            Envelope::Register { owner: None, nonce } => {
-                let session = self.sessions.register(at, nonce);
-                let is_latest = self.own.is_none_or(|(latest, _)| latest <= nonce);
-                if self.nonces.contains(&nonce) && is_latest {
-                    self.own = Some((nonce, session));
-                    own.push(Own::Registered {
-                        nonce,
-                        session,
-                        at: at.index,
-                    });
-                }
-            }
-            Envelope::RegisterOrdered { nonce } => {
-                let session = self.sessions.register_ordered(at, nonce);
-                if let Some(name) = self.ordered.get_mut(&nonce) {
-                    *name = Some(session);
-                    own.push(Own::Registered {
-                        nonce,
-                        session,
-                        at: at.index,
-                    });
-                }
-            }
-            Envelope::Command {
-                owner,
-                header,
-                body,
-            } => {
-                let ordered = self
-                    .ordered
-                    .values()
-                    .any(|session| *session == Some(header.session));
-                let machine = &mut self.machine;
-                let outcome = self.sessions.execute_for(owner, at, &header, || {
-                    let command = codec::decode(body)
-                        .map_err(|error| undecodable::<S::Command>(at.index, error.to_string()))?;
-                    let reply = machine.apply(at, command);
-                    match machine.failure() {
-                        None => Ok(reply),
-                        Some(message) => Err(MachineFault::Failed {
-                            index: at.index,
-                            message,
-                        }),
-                    }
-                })?;
-                if is_told {
-                    let (index, outcome) = (at.index, outcome_to_tell(&header, &outcome));
-                    own.push(Own::Told { index, outcome });
-                }
-                let plain = self.own.is_some_and(|(_, own)| own == header.session);
-                if ordered || plain {
-                    let (session, sequence) = (header.session, header.sequence);
-                    match outcome {
-                        Outcome::Done(reply) => {
-                            own.push(Own::Reply {
-                                session,
-                                sequence,
-                                reply: Some(reply.into_owned()),
-                            });
-                        }
-                        Outcome::Unreadable => own.push(Own::Reply {
-                            session,
-                            sequence,
-                            reply: None,
-                        }),
-                        Outcome::Expired => own.push(Own::Expired { session }),
-                        Outcome::Early | Outcome::TooFarAhead if ordered => {
-                            own.push(Own::Early { session, sequence });
-                        }
-                        Outcome::Acknowledged if ordered => {
-                            own.push(Own::Acknowledged { session, sequence });
-                        }
-                        // Of these nobody waits: the first was given up, and no member sends the others.
-                        Outcome::Acknowledged | Outcome::TooFarAhead | Outcome::Early => {}
-                    }
-                }
-            }
-        }
-        Ok(())
+        self.0.wakes_at()
     }
 
     fn report_restored(&mut self) -> Result<Report<S::Reply>, MachineFault> {
-        let known = self.own;
-        let ordered: Vec<_> = self
-            .ordered
-            .iter()
-            .map(|(nonce, session)| (*nonce, *session))
-            .collect();
-        let own = known.map(|(_, session)| session);
-        let own = own
-            .into_iter()
-            .chain(self.ordered.values().copied().flatten());
-        let replies = own.flat_map(|session| {
-            let replies = self.sessions.replies(session);
-            replies.map(move |(sequence, reply)| Own::Reply {
-                session,
-                sequence,
-                reply: reply.cloned(),
-            })
-        });
-        let replies = replies.collect();
         Ok(Report::Restored {
-            through: self.applied,
-            known,
-            ordered,
-            replies,
-            wakes_at: self.wakes_at()?,
-            reply_bytes: self.sessions.reply_bytes(),
+            through: self.0.applied(),
+            known: self.0.known(),
+            wakes_at: self.0.wakes_at()?,
+            reply_bytes: self.0.reply_bytes(),
         })
     }
 
     /// Captures the state at once, and has it encoded and stored while entries go on being applied.
     fn capture(&self, bytes_max: u64, ends: &Ends<S>) -> Result<(), MachineFault> {
         let (reports, lane) = (ends.reports.clone(), Arc::clone(&ends.lane));
-        let (through, stamp) = (self.applied, self.stamp);
-        let reply_bytes = self.sessions.reply_bytes();
-        let panicked = move |message: String| MachineFault::Snapshot {
-            through,
-            reason: format!("it panicked: {message}"),
-        };
-        let pieces = caught(|| self.machine.snapshot().into_pieces()).map_err(panicked)?;
-        if let Some(reason) = self.machine.failure() {
-            return Err(MachineFault::Snapshot { through, reason });
-        }
-        let joining = Joining::new(&self.sessions, pieces).at_most(bytes_max);
+        let (through, stamp) = (self.0.applied(), self.0.stamp());
+        let reply_bytes = self.0.reply_bytes();
+        let joining = self.0.capture()?.at_most(bytes_max);
         platform::spawn(async move {
             let report = match caught_in(store(&*lane, joining)).await {
                 Ok(Ok(snapshot)) => Report::Captured {
@@ -392,7 +180,10 @@ impl<S: StateMachine> Applier<S> {
                     snapshot: Err(NotCaptured::NoRoom),
                 },
                 Ok(Err(error)) => Report::LaneFailed(error),
-                Err(message) => Report::Failed(panicked(message)),
+                Err(message) => Report::Failed(MachineFault::Snapshot {
+                    through,
+                    reason: format!("it panicked: {message}"),
+                }),
             };
             // The driver may have stopped meanwhile.
             drop(reports.send(report).await);
@@ -407,7 +198,7 @@ impl<S: StateMachine> Applier<S> {
             Query::Reads(reads) => {
                 for Read { query, caller, .. } in reads {
                     match self.ask(query) {
-                        Ok(answer) => caller.answer(answer, now, self.applied),
+                        Ok(answer) => caller.answer(answer, now, self.0.applied()),
                         Err(error) => caller.refuse(error),
                     }
                 }
@@ -425,7 +216,7 @@ impl<S: StateMachine> Applier<S> {
                 let answer = self.ask(query).map(|answer| Local {
                     answer,
                     age: as_of.map(|as_of| now.since(as_of)),
-                    applied: self.applied,
+                    applied: self.0.applied(),
                 });
                 drop(caller.send(answer.map_err(Unread::Error)));
             }
@@ -434,8 +225,8 @@ impl<S: StateMachine> Applier<S> {
 
     /// Asks the state machine. A query changes nothing, so a panic over it is the matter of this one read.
     fn ask(&self, query: S::Query) -> Result<S::Answer, ReadError> {
-        caught(|| self.machine.query(query)).map_err(|message| {
-            let (term, index) = (self.term, self.applied);
+        caught(|| self.0.machine().query(query)).map_err(|message| {
+            let (term, index) = (self.0.term(), self.0.applied());
             tracing::error!(%term, %index, message, "the state machine panicked over a query");
             ReadError::Panicked
         })
@@ -497,35 +288,6 @@ where
     }
 }
 
-/// What a client is told of its command.
-fn outcome_to_tell<R: Serialize + Clone>(
-    header: &CommandHeader,
-    outcome: &Outcome<'_, R>,
-) -> Option<CommandOutcome> {
-    let (session, sequence) = (header.session, header.sequence);
-    let done = |reply| {
-        Some(CommandOutcome::Done {
-            session,
-            sequence,
-            reply,
-        })
-    };
-    match outcome {
-        Outcome::Done(reply) => done(codec::encode(&**reply).ok().map(Bytes::from)),
-        Outcome::Unreadable => done(None),
-        Outcome::Expired => Some(CommandOutcome::Expired { session, sequence }),
-        Outcome::Acknowledged | Outcome::TooFarAhead | Outcome::Early => None,
-    }
-}
-
-fn undecodable<T>(index: Index, reason: String) -> MachineFault {
-    MachineFault::Undecodable {
-        index,
-        type_name: std::any::type_name::<T>(),
-        reason,
-    }
-}
-
 /// How long the applier works before it lets others run.
 const STRETCH: Duration = Duration::from_micros(500);
 
@@ -568,6 +330,3 @@ impl Stretch {
         self.began = platform::now();
     }
 }
-
-#[cfg(test)]
-mod tests;

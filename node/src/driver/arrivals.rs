@@ -3,7 +3,7 @@
 use liferaft_transport::Event as TransportEvent;
 use tokio::sync::oneshot;
 
-use super::applier::{Captured, NotCaptured, Own, Report};
+use super::applier::{Captured, NotCaptured, Report};
 use super::asker::Asker;
 use super::error::{
     MembershipError, ProposeError, ReadError, ShutdownError, StopReason, TransferLeadershipError,
@@ -15,6 +15,7 @@ use super::request::Request;
 use super::serving::Answered;
 use super::status::MemberError;
 use super::task::Driver;
+use crate::applier::Own;
 use crate::consensus::{Addition, Input, WriteId};
 use crate::ids::Index;
 use crate::sessions::JoinError;
@@ -196,19 +197,20 @@ impl<S: StateMachine> Driver<S> {
             Report::Restored {
                 through,
                 known,
-                ordered,
-                replies,
                 wakes_at,
                 reply_bytes,
             } => {
                 self.work.on_applied(through, reply_bytes);
                 self.wakes.wanted(wakes_at);
-                self.proposals.on_restored(known);
+                self.proposals.on_restored(known.session);
                 self.counters.snapshots_installed += 1;
                 tracing::info!(term = %self.raft.term(), %through, "snapshot installed");
                 self.announce(now, || Happening::SnapshotInstalled { through });
-                self.lanes.on_restored(&ordered);
-                replies.into_iter().for_each(|own| self.take_own(own, now));
+                self.lanes.on_restored(&known.ordered);
+                known
+                    .replies
+                    .into_iter()
+                    .for_each(|own| self.take_own(own, now));
                 self.inputs.push(Input::Applied(through));
             }
             Report::Captured {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::applier::{Applier, Ends};
+use super::applier::{ApplierTask, Ends, restored};
 use super::bounds::QUERIES_MAX;
 use super::bounds::QUEUE_MAX;
 use super::budget::{Budget, CommandBytes};
@@ -33,6 +33,7 @@ use super::snapshots::{Snapshots, TimedLane};
 use super::status::StatusBoard;
 use super::task::{Driver, Observer, Parts};
 use super::work::{self, JOBS_MAX, REPORTS_MAX, Work};
+use crate::applier::Applier;
 use crate::config::Config;
 use crate::configuration::{
     Address, Description, LABEL_BYTES_MAX, Label, PROTOCOL_VERSIONS, Versions,
@@ -338,7 +339,7 @@ impl<S: StateMachine> MemberBuilder<S> {
         let boot = platform::entropy_u64();
         let mut applier = Applier::new(self.machine, boot);
         if let Some(stored) = &recovered.snapshot {
-            applier = applier.restore(&*lane, stored).await?;
+            applier = restored(applier, &*lane, stored).await?;
         }
         let last_snapshot_bytes = recovered.snapshot.as_ref().map(|of| of.metadata.length);
         let applied = applier.applied();
@@ -450,7 +451,7 @@ impl<S: StateMachine> MemberBuilder<S> {
             observer: self.observer,
         });
         let span = tracing::info_span!("member", %label, cluster = %cluster.short(), server = %id);
-        let applying = applier.run(Ends {
+        let applying = ApplierTask(applier).run(Ends {
             jobs: job_queue,
             queries: query_queue,
             reports,

@@ -37,7 +37,6 @@ mod disk;
 mod effects;
 mod error;
 mod events;
-mod fault;
 mod forwards;
 mod founding;
 mod freshness;
@@ -76,6 +75,7 @@ mod wakes;
 mod work;
 mod yielding;
 
+pub use crate::applier::MachineFault;
 pub use builder::{LABEL_CHARACTERS_MAX, Member, MemberBuilder};
 pub use calls::Calls;
 pub use client::{Client, ClientBuilder, ClientStatus, Tried, Unreached, UnreachedCause};
@@ -85,7 +85,6 @@ pub use error::{
     TransferLeadershipError, UnknownCause, WaitError,
 };
 pub use events::{EVENTS_WAITING_MAX, Events, Happening, MemberEvent, Missed};
-pub use fault::MachineFault;
 pub use founding::Founding;
 pub use freshness::Freshness;
 pub use handle::Handle;

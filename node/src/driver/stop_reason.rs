@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::fault::MachineFault;
+use crate::applier::MachineFault;
 use crate::ids::ServerId;
 use crate::storage::StorageError;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use crate::applier::{Known, MachineFault, Own};
 use crate::consensus::Apply;
-use crate::driver::fault::MachineFault;
 use crate::driver::local::LocalRead;
 use crate::driver::request::Read;
 use crate::ids::Index;
@@ -13,7 +13,6 @@ use crate::sessions::JoinError;
 use crate::state_machine::StateMachine;
 use crate::storage::{SnapshotLane, SnapshotName, StorageError};
 use crate::time::{ClusterTime, Instant};
-use crate::wire::CommandOutcome;
 
 /// What the driver gives to the applier, in order.
 pub(in crate::driver) enum Job {
@@ -56,13 +55,10 @@ pub(in crate::driver) enum Report<R> {
         wakes_at: Option<ClusterTime>,
         reply_bytes: u64,
     },
-    /// The state of a snapshot has taken the place of the old one. It knows this session of this member, if any, and
-    /// these of the ordered ones that are watched.
+    /// The state of a snapshot has taken the place of the old one, with what it knows of this member's sessions.
     Restored {
         through: Index,
-        known: Option<(u128, Index)>,
-        ordered: Vec<(u128, Option<Index>)>,
-        replies: Vec<Own<R>>,
+        known: Known<R>,
         wakes_at: Option<ClusterTime>,
         reply_bytes: u64,
     },
@@ -97,34 +93,6 @@ pub(in crate::driver) enum NotCaptured {
     Refused(JoinError),
     /// There is no room for it on the disk.
     NoRoom,
-}
-
-/// What an entry means for this member's own sessions, or for a client that it serves.
-#[derive(Debug)]
-pub(in crate::driver) enum Own<R> {
-    /// It has a session, says the registration at this index, which may be older than this run.
-    Registered {
-        nonce: u128,
-        session: Index,
-        at: Index,
-    },
-    /// A command of the session is done. It has no reply if that came with a snapshot and is none of this version.
-    Reply {
-        session: Index,
-        sequence: u64,
-        reply: Option<R>,
-    },
-    /// A command of the session was refused, because the session is gone.
-    Expired { session: Index },
-    /// A command of an ordered session had no effect, since it came before its turn.
-    Early { session: Index, sequence: u64 },
-    /// A command of an ordered session had no effect, since it had been acknowledged.
-    Acknowledged { session: Index, sequence: u64 },
-    /// What became of the command at this index, which was to be told; `None` if nobody waits for it.
-    Told {
-        index: Index,
-        outcome: Option<CommandOutcome>,
-    },
 }
 
 /// The applier's ends of its channels.

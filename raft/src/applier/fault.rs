@@ -1,5 +1,7 @@
 //! Says what a state machine could not do, so that its member stops.
 
+use alloc::string::String;
+
 use thiserror::Error;
 
 use crate::ids::Index;
