@@ -214,7 +214,7 @@ impl<'a> Failure<'a> {
             ),
             Self::Refused(ClientRefused::ReadOnly | ClientRefused::OutOfScope) => Some(
                 "an operator prints an invitation that allows it by `liferaft members invite writer`, or `reader` if it \
-                 only reads",
+                 only reads; --prefix keeps it to some keys",
             ),
             Self::Refused(ClientRefused::NotOperator) => Some(
                 "an operator prints an invitation that allows it by `liferaft members invite operator`",

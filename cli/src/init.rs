@@ -84,6 +84,7 @@ async fn init(options: &Options) -> anyhow::Result<()> {
         place,
         invitations,
     } = options;
+    place.check_rooms()?;
     check_blank(data, place)?;
     let mut signals = place.signals()?;
     let doors = place.open(Some(data)).await?;

@@ -91,6 +91,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 
 async fn node(options: &Options) -> anyhow::Result<()> {
     let place = &options.place;
+    place.check_rooms()?;
     let report = place.report();
     // Not by the parser of arguments, which repeats what it cannot read: it is a secret.
     let invitation = match &options.join {

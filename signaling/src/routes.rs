@@ -146,7 +146,11 @@ async fn start(State(hub): State<Hub>, request: Request) -> Response {
 /// Makes a room, and tells this one visitor that it may found there.
 async fn new_room(State(hub): State<Hub>, request: Request) -> Response {
     // What a browser loads in case that somebody wants it is no visit.
-    if request.headers().contains_key("sec-purpose") {
+    let is_prefetch = |name| request.headers().contains_key(name);
+    if ["sec-purpose", "purpose", "x-moz"]
+        .into_iter()
+        .any(is_prefetch)
+    {
         return no_visit().await;
     }
     let Some(channel) = draw_channel() else {

@@ -111,26 +111,32 @@ impl Connected {
     {
         let (hub, connection) = (&self.hub, self.connection);
         loop {
-            let pause = match source.next().await {
+            let message = source.next().await;
+            let bytes = unframed.take();
+            let pause = match message {
                 None => return End::Cut,
                 Some(Ok(Message::Close(_))) => return End::Answer,
-                Some(Ok(Message::Text(text))) => {
-                    hub.change(|rooms, now| rooms.frame(now, connection, &text))
-                }
+                Some(Ok(Message::Text(text))) => hub.change(|rooms, now| {
+                    let beside = bytes.saturating_sub(text.len());
+                    let pause = rooms.frame(now, connection, &text);
+                    pause.max(rooms.overhead(now, connection, beside))
+                }),
                 Some(Ok(Message::Binary(_))) => {
                     hub.change(|rooms, now| rooms.binary_frame(now, connection));
                     // It is closed, which ends this.
                     Duration::MAX
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-                    hub.change(|rooms, now| rooms.ping(now, connection))
+                    hub.change(|rooms, now| {
+                        let pause = rooms.ping(now, connection);
+                        pause.max(rooms.overhead(now, connection, bytes))
+                    })
                 }
                 Some(Err(Error::Capacity(_))) => return End::Goodbye(1009, "frame too long"),
                 Some(Err(Error::Utf8(_))) => return End::Goodbye(1007, "no UTF-8"),
                 Some(Err(Error::Protocol(_))) => return End::Goodbye(1002, "no WebSocket"),
                 Some(Err(_)) => return End::Cut,
             };
-            unframed.on_message();
             if !pause.is_zero() {
                 sleep(pause).await;
             }
@@ -163,7 +169,7 @@ impl Drop for Connected {
     }
 }
 
-/// How many bytes have come since the last message or ping that was paid for: frames without content that end no
+/// How many bytes have come since the last message or ping, to which they are charged: frames without content that end no
 /// message cost time alone, for as long as they come. What comes after a goodbye counts as well.
 struct Unframed {
     bytes: Arc<AtomicUsize>,
@@ -186,8 +192,9 @@ impl Unframed {
         })
     }
 
-    fn on_message(&self) {
-        self.bytes.store(0, Ordering::Relaxed);
+    /// A message has come, or a ping: how many bytes with it.
+    fn take(&self) -> usize {
+        self.bytes.swap(0, Ordering::Relaxed)
     }
 
     /// Waits until too many have come. It looks whenever it is polled: beside what reads.

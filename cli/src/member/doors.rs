@@ -161,7 +161,7 @@ fn is_all(listens: Option<SocketAddr>) -> bool {
 }
 
 /// Reads where others find the member.
-fn rooms(place: &Place) -> anyhow::Result<Vec<SignalingServer>> {
+pub(super) fn rooms(place: &Place) -> anyhow::Result<Vec<SignalingServer>> {
     let rooms = place.room.iter().map(|room| SignalingServer::at(room));
     let rooms: Result<Vec<_>, _> = rooms.collect();
     let mut rooms = rooms.map_err(|error| Misuse(format!("--room {error}")))?;

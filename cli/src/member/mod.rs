@@ -215,6 +215,11 @@ impl Place {
         given.join(" ")
     }
 
+    /// Refuses rooms that are none, before anything else is said of them.
+    pub(crate) fn check_rooms(&self) -> anyhow::Result<()> {
+        doors::rooms(self).map(drop)
+    }
+
     /// Listens. This comes before anything is written: an address that is taken founds nothing. `data` is the member's
     /// folder, if it has one.
     pub(crate) async fn open(&self, data: Option<&Path>) -> anyhow::Result<Doors> {

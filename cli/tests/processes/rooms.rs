@@ -86,6 +86,18 @@ fn addresses(node: &Node) -> Vec<String> {
 }
 
 #[test]
+fn a_room_that_is_none_is_refused_before_anything_else() {
+    let folder = Folder::new("no-room");
+
+    let codes = ["init", "node"].map(|command| {
+        let refused = run(&[command, "--data", &folder.of("ada"), "--room", "foo"]);
+        refused.status.code()
+    });
+
+    assert_eq!(codes, [Some(2), Some(2)]);
+}
+
+#[test]
 fn a_room_is_all_that_it_takes_to_join() {
     let folder = Folder::new("room");
     let server = Server::start(ANYWHERE);
@@ -445,7 +457,8 @@ fn rooms_are_judged_before_anything_is_made() {
         assert!(!refused.contains("SECRET"), "{refused}");
         assert!(!Path::new(&ada).exists());
     }
-    let five = ["ws://127.0.0.1:9/ROOM"; 5].join(",");
+    let five = [1, 2, 3, 4, 5].map(|number| format!("ws://127.0.0.1:9/ROOM{number}"));
+    let five = five.join(",");
     let many = misuse_of(&["init", "--data", &ada, "--room", &five]);
     assert!(many.contains("at most 4 addresses"), "{many}");
     assert!(!Path::new(&ada).exists());

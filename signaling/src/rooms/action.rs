@@ -104,7 +104,7 @@ pub enum Ending {
 #[non_exhaustive]
 pub enum Refusal {
     /// This host asked too often, or has too many connections.
-    #[error("too many requests from this host")]
+    #[error("too many requests or connections from this host")]
     TooMany,
     /// This host has as many rooms as it may.
     #[error("this host has too many rooms: one is free some minutes after everybody has left it")]

@@ -335,6 +335,15 @@ impl Rooms {
         by_messages.max(by_bytes)
     }
 
+    /// Charges for what has come beside the text of a frame, such as the heads of empty ones, and returns how long to wait
+    /// before the next is read.
+    pub fn overhead(&mut self, now: Duration, connection: ConnectionId, bytes: usize) -> Duration {
+        let Some(entry) = self.connections.get(&connection) else {
+            return Duration::ZERO;
+        };
+        self.hosts.charge(now, entry.host, bytes, &self.limits)
+    }
+
     /// Takes a binary frame: there are none in the protocol.
     pub fn binary_frame(&mut self, now: Duration, connection: ConnectionId) {
         self.figures.garbage += 1;

@@ -108,6 +108,19 @@ impl Bench {
     }
 }
 
+#[test]
+fn what_comes_beside_texts_is_charged_to_the_host() {
+    let mut bench = Bench::new();
+    bench.attach(1, "a");
+    let burst = usize::try_from(Limits::default().bytes_per_host.burst).expect("it is in memory");
+
+    let mut overhead = |bytes| bench.rooms.overhead(bench.now, ConnectionId(1), bytes);
+    let first = overhead(burst);
+    let next = overhead(512 * 1024);
+
+    assert_eq!((first, next), (Duration::ZERO, Duration::from_secs(1)));
+}
+
 fn host(last: u8) -> Host {
     Host::of([192, 0, 2, last].into())
 }

@@ -65,6 +65,7 @@ mod places;
 mod reached;
 mod servers;
 mod shunned;
+mod strangers;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]
 mod supply;
 #[allow(dead_code, reason = "no carrier uses all of it on each platform")]

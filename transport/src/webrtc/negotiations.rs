@@ -17,6 +17,7 @@ use super::by_hand::BY_HAND_MAX;
 use super::limits::WebRtcLimits;
 use super::negotiation::{ANYBODY, Action, MediumEvent, Negotiation, Step, Unreached, Ways};
 use super::shunned::Shunned;
+use super::strangers::Strangers;
 use crate::ServerId;
 use crate::signaling::{Body, Note, NoteKind, Signal, Way};
 
@@ -38,6 +39,7 @@ pub(crate) struct Negotiations {
     deadlines: SortedSet<(Duration, u64)>,
     ended: VecDeque<(ServerId, u64)>,
     shunned: Shunned,
+    strangers: Strangers,
     outputs: VecDeque<Output>,
     steps: Vec<Step>,
 }
@@ -86,6 +88,7 @@ impl Negotiations {
             deadlines: SortedSet::new(),
             ended: VecDeque::new(),
             shunned: Shunned::default(),
+            strangers: Strangers::default(),
             outputs: VecDeque::new(),
             steps: Vec::new(),
         }
@@ -151,6 +154,16 @@ impl Negotiations {
             .is_some_and(|seat| !seat.negotiation.takes(way, now));
         // The smaller id's offer counts.
         if is_shunned || dialed.is_some() && local < from {
+            return;
+        }
+        let is_answered = match &body {
+            Body::Ask | Body::Offer(_) if dialed.is_none() && matches!(way, Way::Server(_)) => {
+                let offers = matches!(body, Body::Offer(_));
+                self.strangers.may_be_answered(from, offers, now)
+            }
+            _ => true,
+        };
+        if !is_answered {
             return;
         }
         match body {

@@ -252,11 +252,28 @@ fn asking_costs_whoever_is_asked_nothing() {
     let mut end = End::new(1);
 
     for number in 0..100 {
-        end.take(id(2), SERVER, &signal(number, 0, Body::Ask), NOW);
+        let asker = id(2 + u128::from(number));
+        end.take(asker, SERVER, &signal(number, 0, Body::Ask), NOW);
     }
 
     assert_eq!(end.negotiations.deadline(), None);
     assert_eq!(end.bodies(), vec![Body::Ready; 100]);
+}
+
+#[test]
+fn whoever_asks_without_end_is_answered_now_and_then() {
+    let mut end = End::new(1);
+
+    for number in 0..100 {
+        let ask = signal(number, 0, Body::Ask);
+        end.take(id(2), SERVER, &ask, NOW + Duration::from_millis(number));
+        // Links have bounds of their own.
+        end.take(id(3), Way::Mesh, &ask, NOW);
+    }
+
+    let answered = std::mem::take(&mut end.sent).into_iter();
+    let by_server = answered.filter(|(to, ..)| *to == id(2)).count();
+    assert_eq!(by_server, 1);
 }
 
 #[test]
@@ -408,7 +425,7 @@ fn an_offer_for_which_there_is_no_place_is_taken_when_there_is_one() {
         .on_signal(id(1), SERVER, offer(), NOW, || None);
     end.run();
     assert_eq!(end.actions(), []);
-    end.take(id(1), SERVER, &offer(), NOW);
+    end.take(id(1), SERVER, &offer(), NOW + REPEAT_AFTER);
 
     assert_eq!(end.actions(), [Action::TakeOffer(description(1))]);
 }

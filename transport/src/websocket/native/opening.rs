@@ -95,7 +95,10 @@ impl From<OpenError> for OpenFailure {
             },
             OpenError::NotOnThisMachine => Self::NotConnected(error.to_string()),
             OpenError::Tls(error) => Self::Tls(error.to_string()),
-            OpenError::Upgrade(error) => Self::OtherProtocol(error.to_string()),
+            OpenError::Upgrade(error) => match *error {
+                tungstenite::Error::Io(error) => Self::NotConnected(error.to_string()),
+                error => Self::OtherProtocol(error.to_string()),
+            },
             OpenError::TooLong => Self::TimedOut,
         }
     }
@@ -112,7 +115,7 @@ impl Opener {
         &self,
         target: &Target,
     ) -> Result<(Socket, tungstenite::handshake::client::Response), OpenError> {
-        let unframed = Unframed::default();
+        let unframed = Unframed::of_dialed();
         let stream = unframed.count(self.connect(target).await?);
         let upgraded = client_async_with_config(target.url(), stream, Some(config())).await;
         let (messages, response) = upgraded.map_err(Box::new)?;
@@ -142,7 +145,7 @@ impl Opener {
     /// Lets in a connection of another.
     pub(super) async fn accept(&self, socket: TcpStream) -> Result<Socket, OpenError> {
         prepare(&socket).map_err(OpenError::Connect)?;
-        let unframed = Unframed::default();
+        let unframed = Unframed::of_accepted();
         let stream = match &self.identity {
             Some(identity) => {
                 let stream = identity.accept(socket).await;
