@@ -9,6 +9,7 @@ use clap::Args;
 use liferaft::configuration::TokenFault;
 use liferaft::storage::{DiskStorage, MemoryStorage, Storage, Verdict, inspect};
 use liferaft::{Exclusion, Handle, Invitation, Kv, MemberBuilder};
+use tokio::time::sleep;
 
 use crate::client::{invitation_of, purpose_of};
 use crate::failure::Misuse;
@@ -81,6 +82,9 @@ const BESIDE_STORES: [&str; 10] = [
 
 /// So long whoever is at an address is waited for, to say which open cluster is there.
 const CONTACT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// So often it is looked why a newcomer is not taken in.
+const WAITING_TOLD_EACH: Duration = Duration::from_secs(5);
 
 /// A year, which is longer than anybody waits.
 const NEVER: Duration = Duration::from_secs(SECONDS_MAX);
@@ -162,19 +166,47 @@ async fn start(
         }
         std::future::pending::<anyhow::Result<()>>().await
     };
+    let waiting = async {
+        if invitation.is_some() {
+            tell_what_is_waited_for(&member).await;
+        }
+        std::future::pending::<()>().await;
+    };
     let refused = async {
-        match invitation {
+        match invitation.clone() {
             Some(invitation) => wrong_invitation(&member, invitation).await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
+        () = waiting => Ok(()),
         error = refused => {
             member.stop().await;
             Err(error)
         }
         ended = run_member(&member, web, report, &mut signals, ending) => ended,
         failed = inviting => failed,
+    }
+}
+
+/// Tells on standard error why a newcomer is not taken in, each time that it is something else, until it knows a leader.
+async fn tell_what_is_waited_for(member: &Handle<Kv>) {
+    let status = member.status();
+    let mut told = None;
+    loop {
+        sleep(WAITING_TOLD_EACH).await;
+        let last_error = {
+            let now = status.borrow();
+            if now.leader().is_some() || now.stopped.is_some() {
+                return;
+            }
+            now.last_error.as_ref().map(|last| last.error.to_string())
+        };
+        if last_error.is_some() && last_error != told {
+            let why = last_error.as_deref().unwrap_or_default();
+            crate::tell_error(format_args!("not taken in yet: {why}"));
+            told = last_error;
+        }
     }
 }
 
