@@ -5,7 +5,6 @@ use core::marker::PhantomData;
 use core::ops::RangeInclusive;
 
 use liferaft_platform::caught;
-use thiserror::Error;
 
 use super::Applier;
 use crate::ids::Index;
@@ -15,14 +14,18 @@ use crate::sorted::SortedMap;
 use crate::state_machine::{RestoreError, Restoring, StateMachine};
 
 /// Why a snapshot was not restored.
-#[derive(Debug, Error)]
+#[derive(Debug)]
 pub enum Unrestored {
     /// It is not what was stored.
-    #[error("the snapshot is damaged: {0}")]
     Damaged(SnapshotError),
     /// It is no snapshot of the state machine.
-    #[error(transparent)]
-    Refused(#[from] RestoreError),
+    Refused(RestoreError),
+}
+
+impl From<RestoreError> for Unrestored {
+    fn from(error: RestoreError) -> Self {
+        Self::Refused(error)
+    }
 }
 
 /// An applier whose state is being replaced by that of a snapshot.
