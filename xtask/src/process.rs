@@ -60,6 +60,16 @@ impl Program {
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.stdin(Stdio::null());
+        // What cargo tells this program of itself is not for others: a cargo that hears it builds anew what one without
+        // it has built.
+        for (name, _) in std::env::vars_os() {
+            let is_of_package = name.to_str().is_some_and(|name| {
+                name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")
+            });
+            if is_of_package {
+                command.env_remove(name);
+            }
+        }
         Self {
             command,
             deadline: DEADLINE,

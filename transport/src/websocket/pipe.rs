@@ -38,8 +38,6 @@ struct Outbox {
     owes_writable: bool,
     /// Something was given to be sent since this was last asked.
     is_used: bool,
-    /// Something was given to be sent.
-    was_used: bool,
     is_closed: bool,
 }
 
@@ -58,7 +56,6 @@ impl Pipe {
             in_a_row: 0,
             owes_writable: false,
             is_used: false,
-            was_used: false,
             is_closed: false,
         };
         Self {
@@ -80,7 +77,6 @@ impl Pipe {
             return Err(CarryError::Closed);
         }
         outbox.is_used = true;
-        outbox.was_used = true;
         let is_queued = match channel {
             Channel::Datagram => outbox.datagrams.push(packet),
             Channel::Ordered => outbox.ordered.push(packet),
@@ -150,11 +146,6 @@ impl Pipe {
     /// Returns true if something was given to be sent since this was last asked.
     pub(super) fn take_used(&self) -> bool {
         std::mem::take(&mut self.lock().is_used)
-    }
-
-    /// Returns true if something was ever given to be sent.
-    pub(super) fn was_used(&self) -> bool {
-        self.lock().was_used
     }
 
     fn lock(&self) -> MutexGuard<'_, Outbox> {

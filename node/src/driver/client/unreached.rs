@@ -260,7 +260,12 @@ impl Failures {
         for address in wanted.iter().flat_map(|wanted| &wanted.addresses) {
             tried.insert(address, None);
         }
+        let is_told = !tried.is_empty();
         for ((_, address), failure) in &self.last {
+            // Carriers guess addresses from ids: that nobody is there says nothing beside those that somebody gave.
+            if is_told && failure.verdict == Verdict::Passing && !tried.contains_key(address) {
+                continue;
+            }
             let known = tried.entry(address).or_default();
             if known.is_none_or(|known| known.verdict == Verdict::Passing) {
                 *known = Some(failure);
@@ -447,6 +452,19 @@ mod tests {
         assert_eq!(
             unreached.to_string(),
             "no member of the cluster answers; tried ws://a:1: the connection is refused, ws://b:1: no answer yet"
+        );
+    }
+
+    #[test]
+    fn a_guessed_address_is_not_named_beside_those_that_were_given() {
+        let late = || LinkError::from(OpenFailure::TimedOut);
+        let guessed = "rtc:00000000000000000000000000000001";
+
+        let unreached = after(&[("ws://a:1", late(), 1), (guessed, late(), 1)], 2);
+
+        assert_eq!(
+            unreached.to_string(),
+            "no member of the cluster answers; tried ws://a:1: nobody answers in time, ws://b:1: no answer yet"
         );
     }
 

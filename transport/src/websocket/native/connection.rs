@@ -63,11 +63,11 @@ pub(super) async fn run(opening: impl Future<Output = Result<Socket, OpenError>>
 async fn drive(socket: Socket, end: &End) -> Ending {
     let Socket { messages, unframed } = socket;
     let (sink, stream) = messages.split();
-    let is_heard = AtomicBool::new(false);
+    let (is_heard, is_answered) = (AtomicBool::new(false), AtomicBool::new(false));
     tokio::select! {
-        ending = read(stream, &unframed, end, &is_heard) => ending,
+        ending = read(stream, end, (&is_heard, &is_answered), &unframed) => ending,
         () = unframed.too_many() => Ending::NoPacket,
-        error = write(sink, end) => Ending::from(error),
+        error = write(sink, end, &is_answered) => Ending::from(error),
         () = silence(&is_heard, &end.pipe, &end.limits) => Ending::Silent,
         () = late_close(&end.pipe, &end.limits) => Ending::Closed,
     }
@@ -76,9 +76,9 @@ async fn drive(socket: Socket, end: &End) -> Ending {
 /// Gives what comes to the carrier, which takes it when it has room: until then nothing more is read.
 async fn read(
     mut stream: SplitStream<Messages>,
-    unframed: &Unframed,
     end: &End,
-    is_heard: &AtomicBool,
+    (is_heard, is_answered): (&AtomicBool, &AtomicBool),
+    unframed: &Unframed,
 ) -> Ending {
     let path = end.path;
     let mut arrivals = end.arrivals.clone();
@@ -87,7 +87,7 @@ async fn read(
             Ok(Message::Binary(bytes)) => {
                 is_heard.store(true, Ordering::Relaxed);
                 // Whoever was never answered has said nothing that means anything.
-                if end.pipe.was_used() {
+                if is_answered.load(Ordering::Relaxed) {
                     unframed.on_message();
                 }
                 let packet = CarrierEvent::Packet {
@@ -117,8 +117,12 @@ async fn read(
 }
 
 /// Sends what waits, until it cannot.
-async fn write(mut sink: SplitSink<Messages, Message>, end: &End) -> Error {
-    match send_all(&mut sink, &end.pipe, end).await {
+async fn write(
+    mut sink: SplitSink<Messages, Message>,
+    end: &End,
+    is_answered: &AtomicBool,
+) -> Error {
+    match send_all(&mut sink, &end.pipe, end, is_answered).await {
         // The other end closes now.
         Ok(()) => pending().await,
         Err(error) => error,
@@ -129,9 +133,11 @@ async fn send_all(
     sink: &mut SplitSink<Messages, Message>,
     pipe: &Pipe,
     end: &End,
+    is_answered: &AtomicBool,
 ) -> Result<(), Error> {
     let mut arrivals: mpsc::Sender<_> = end.arrivals.clone();
     while let Some(packet) = pipe.next().await {
+        is_answered.store(true, Ordering::Relaxed);
         let mut bytes = packet.len();
         sink.feed(Message::Binary(packet.into_bytes())).await?;
         while bytes < BATCH_BYTES
