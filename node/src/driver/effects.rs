@@ -123,19 +123,9 @@ impl<S: StateMachine> Driver<S> {
             self.peers.await_nobody();
         }
         match asker {
-            Asker::Own(request) => {
-                let raft = &self.raft;
-                self.operations.on_change_answer(
-                    request,
-                    result,
-                    || raft.status().configuration,
-                    now,
-                );
-            }
+            Asker::Own(request) => self.answer_own_change(request, result, now),
             Asker::Peer(from, request) => {
-                let answer = Answer::Change(result);
-                self.served.finish(from, request, &answer);
-                self.answer_peer(from, request, answer);
+                self.finish_for_peer(from, request, Answer::Change(result));
             }
             Asker::Policy => self.policy_changed(&result, now),
             // Who was not described anew asks again.
@@ -147,6 +137,19 @@ impl<S: StateMachine> Driver<S> {
         }
     }
 
+    /// Answers a change that a caller of this member has asked for, by the own core's word or the leader's.
+    pub(super) fn answer_own_change(
+        &mut self,
+        request: u64,
+        result: Result<Index, ChangeError>,
+        now: Instant,
+    ) {
+        let raft = &self.raft;
+        let configuration = || raft.status().configuration;
+        self.operations
+            .on_change_answer(request, result, configuration, now);
+    }
+
     fn answer_transfer(&mut self, result: Result<ServerId, TransferError>, now: Instant) {
         match self.transfers.answered() {
             Some(Asker::Own(request)) => {
@@ -154,9 +157,7 @@ impl<S: StateMachine> Driver<S> {
                     .on_transfer_answer(request, result, self.raft.leader(), now);
             }
             Some(Asker::Peer(from, request)) => {
-                let answer = Answer::Transfer(result);
-                self.served.finish(from, request, &answer);
-                self.answer_peer(from, request, answer);
+                self.finish_for_peer(from, request, Answer::Transfer(result));
             }
             Some(Asker::Shutdown) => {
                 // Handed over or not: it has been tried.
@@ -318,11 +319,7 @@ impl<S: StateMachine> Driver<S> {
         while let Some((request, operation)) = self.operations.next_for_leader(leader, now) {
             let content = operation.into_content(request, self.raft.term());
             if let Some(invalid) = self.unreadable(&content, frame_bytes_max) {
-                let error = ChangeError::Invalid(invalid);
-                let raft = &self.raft;
-                let configuration = || raft.status().configuration;
-                self.operations
-                    .on_change_answer(request, Err(error), configuration, now);
+                self.answer_own_change(request, Err(ChangeError::Invalid(invalid)), now);
                 continue;
             }
             let sent = self.links.send(leader, &content, &mut self.counters);

@@ -11,9 +11,10 @@ use thiserror::Error;
 pub use super::stop_reason::StopReason;
 
 use super::applier::Unrestored;
-use super::bounds::{COMMAND_BYTES_PENDING_MAX, QUEUE_MAX};
-use super::bounds::{COMMANDS_PENDING_MAX, OPERATIONS_PENDING_MAX};
-use super::bounds::{QUERIES_MAX, READS_HANDED_OUT_MAX};
+use super::bounds::{
+    COMMAND_BYTES_PENDING_MAX, COMMANDS_PENDING_MAX, OPERATIONS_PENDING_MAX, QUERIES_MAX,
+    QUEUE_MAX, READS_HANDED_OUT_MAX,
+};
 use super::client::Unreached;
 use super::joining::Exclusion;
 use crate::configuration::{Configuration, Foreign, SERVERS_MAX, TokenFault, TokenKey};

@@ -337,13 +337,7 @@ impl<S: StateMachine> Driver<S> {
                 request, change, ..
             } => self.take_change(from, request, change, now),
             Content::ChangeReply { request, result } => {
-                let raft = &self.raft;
-                self.operations.on_change_answer(
-                    request,
-                    result,
-                    || raft.status().configuration,
-                    now,
-                );
+                self.answer_own_change(request, result, now);
             }
             Content::Transfer { request, to, .. } => self.take_transfer(from, request, to),
             Content::TransferReply { request, result } => {
@@ -396,14 +390,8 @@ impl<S: StateMachine> Driver<S> {
     ) {
         match self.served.begin(from, request) {
             Begin::First => match self.as_asked(from, change, now) {
-                Ok(change) => {
-                    self.ask_change(Asker::Peer(from, request), change);
-                }
-                Err(error) => {
-                    let answer = Answer::Change(Err(error));
-                    self.served.finish(from, request, &answer);
-                    self.answer_peer(from, request, answer);
-                }
+                Ok(change) => self.ask_change(Asker::Peer(from, request), change),
+                Err(error) => self.finish_for_peer(from, request, Answer::Change(Err(error))),
             },
             Begin::Answered(answer) => self.answer_peer(from, request, answer),
             Begin::Ignore => {}
@@ -416,15 +404,20 @@ impl<S: StateMachine> Driver<S> {
             Begin::First => {
                 self.counters.requests_refused += 1;
                 let answer = Answer::Transfer(Err(TransferError::Busy));
-                self.served.finish(from, request, &answer);
-                self.answer_peer(from, request, answer);
+                self.finish_for_peer(from, request, answer);
             }
             Begin::Answered(answer) => self.answer_peer(from, request, answer),
             Begin::Ignore => {}
         }
     }
 
-    pub(super) fn answer_peer(&mut self, to: ServerId, request: u64, answer: Answer) {
+    /// Answers a member's request, and keeps the answer for whenever it is repeated.
+    pub(super) fn finish_for_peer(&mut self, from: ServerId, request: u64, answer: Answer) {
+        self.served.finish(from, request, &answer);
+        self.answer_peer(from, request, answer);
+    }
+
+    fn answer_peer(&mut self, to: ServerId, request: u64, answer: Answer) {
         self.links
             .send(to, &answer.into_content(request), &mut self.counters);
     }

@@ -456,20 +456,10 @@ impl<S: StateMachine> Driver<S> {
 
     /// Turns what callers and other members want into inputs.
     fn ask_core(&mut self, now: Instant) {
-        let mut proposals = Vec::new();
-        let proposed = &mut self.proposed;
-        let mut propose = |asker, command| {
-            let id = ProposalId(proposed.name(asker));
-            proposals.push(Proposal { id, command });
-        };
-        for (place, batch) in self.forwarded.iter_mut().enumerate() {
-            for command in batch.commands.drain(..) {
-                propose(Asker::Batch(place), command);
-            }
-        }
         self.room_at = Instant::MAX;
-        if self.leads() {
-            if self.disk.is_low() {
+        let (leads, is_low) = (self.leads(), self.disk.is_low());
+        if leads {
+            if is_low {
                 self.spare_disk(now);
             } else {
                 // What others commit goes on, up to a bound, and then nothing does: one whose disk works leads better.
@@ -478,14 +468,6 @@ impl<S: StateMachine> Driver<S> {
                 } else {
                     self.low_handovers = 0;
                 }
-                let proposed = &mut self.proposed;
-                let mut propose = |asker, command| {
-                    let id = ProposalId(proposed.name(asker));
-                    proposals.push(Proposal { id, command });
-                };
-                self.proposals.propose(&mut propose);
-                self.lanes.propose(&mut propose);
-                self.serving.propose(&mut propose);
             }
             while let Some((request, operation)) = self.operations.next_for_core() {
                 match operation {
@@ -497,6 +479,7 @@ impl<S: StateMachine> Driver<S> {
                 }
             }
         }
+        let proposals = self.proposals_for_core(leads && !is_low);
         if !proposals.is_empty() {
             self.inputs.push(Input::Propose(proposals));
         }
@@ -513,6 +496,28 @@ impl<S: StateMachine> Driver<S> {
         if let Some(to) = self.transfers.begin() {
             self.inputs.push(Input::Transfer(to));
         }
+    }
+
+    /// Names what the core is to propose: what other members have forwarded, and what waits here, unless nothing of that
+    /// is to be taken.
+    fn proposals_for_core(&mut self, takes_own: bool) -> Vec<Proposal> {
+        let mut proposals = Vec::new();
+        let proposed = &mut self.proposed;
+        let mut propose = |asker, command| {
+            let id = ProposalId(proposed.name(asker));
+            proposals.push(Proposal { id, command });
+        };
+        for (place, batch) in self.forwarded.iter_mut().enumerate() {
+            for command in batch.commands.drain(..) {
+                propose(Asker::Batch(place), command);
+            }
+        }
+        if takes_own {
+            self.proposals.propose(&mut propose);
+            self.lanes.propose(&mut propose);
+            self.serving.propose(&mut propose);
+        }
+        proposals
     }
 
     /// Takes on the history of the cluster, which all configurations name alike.

@@ -93,8 +93,7 @@ mod tests {
     use crate::entry::{Entry, Payload};
     use crate::ids::{LogPosition, Term};
     use crate::message::SnapshotMetadata;
-    use crate::sessions::Sessions;
-    use crate::sessions::join_snapshot;
+    use crate::sessions::{Sessions, join_snapshot};
     use crate::storage::{MemoryStorage, Storage};
     use crate::time::ClusterTime;
 

@@ -1,4 +1,4 @@
-//! What waits in an outbox, and what comes next. It is a value: the task around it does the writing and the sending.
+//! Keeps what waits in an outbox, and says what comes next. It is a value: the task around it writes and sends.
 //!
 //! A command passes four lines, always in the order of the numbers: it is *accepted*; it is *stored*, in one write with
 //! the mark that it may be sent, if its turn has come; it is *released* to the lane, never before that mark is stored;
