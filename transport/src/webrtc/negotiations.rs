@@ -156,14 +156,12 @@ impl Negotiations {
         if is_shunned || dialed.is_some() && local < from {
             return;
         }
-        let is_answered = match &body {
-            Body::Ask | Body::Offer(_) if dialed.is_none() && matches!(way, Way::Server(_)) => {
-                let offers = matches!(body, Body::Offer(_));
-                self.strangers.may_be_answered(from, offers, now)
-            }
-            _ => true,
-        };
-        if !is_answered {
+        let is_of_stranger = dialed.is_none() && matches!(way, Way::Server(_));
+        let offers = matches!(body, Body::Offer(_));
+        if is_of_stranger
+            && (offers || body == Body::Ask)
+            && !self.strangers.may_be_answered(from, offers, now)
+        {
             return;
         }
         match body {

@@ -10,8 +10,8 @@ use crate::ServerId;
 /// answer asks again.
 const ANSWERED_EACH: Duration = Duration::from_millis(200);
 
-/// All together are answered this often, once for each of this time: half as often as our server reads. Of more, whoever
-/// comes just then is answered, so that some of what one that asks seldom repeats gets through.
+/// All together are answered this often, once for each of this time: half as often as our server reads. Of more,
+/// whoever comes just then is answered, so that some of what one that asks seldom repeats gets through.
 const ANSWERED_IN_ALL_EACH: Duration = Duration::from_millis(40);
 
 /// So many are answered at once after a rest: all members of a large cluster that starts.

@@ -63,11 +63,11 @@ pub(super) async fn run(opening: impl Future<Output = Result<Socket, OpenError>>
 async fn drive(socket: Socket, end: &End) -> Ending {
     let Socket { messages, unframed } = socket;
     let (sink, stream) = messages.split();
-    let (is_heard, is_answered) = (AtomicBool::new(false), AtomicBool::new(false));
+    let is_heard = AtomicBool::new(false);
     tokio::select! {
-        ending = read(stream, end, (&is_heard, &is_answered), &unframed) => ending,
+        ending = read(stream, &unframed, end, &is_heard) => ending,
         () = unframed.too_many() => Ending::NoPacket,
-        error = write(sink, end, &is_answered) => Ending::from(error),
+        error = write(sink, &unframed, end) => Ending::from(error),
         () = silence(&is_heard, &end.pipe, &end.limits) => Ending::Silent,
         () = late_close(&end.pipe, &end.limits) => Ending::Closed,
     }
@@ -76,9 +76,9 @@ async fn drive(socket: Socket, end: &End) -> Ending {
 /// Gives what comes to the carrier, which takes it when it has room: until then nothing more is read.
 async fn read(
     mut stream: SplitStream<Messages>,
-    end: &End,
-    (is_heard, is_answered): (&AtomicBool, &AtomicBool),
     unframed: &Unframed,
+    end: &End,
+    is_heard: &AtomicBool,
 ) -> Ending {
     let path = end.path;
     let mut arrivals = end.arrivals.clone();
@@ -86,10 +86,7 @@ async fn read(
         match message {
             Ok(Message::Binary(bytes)) => {
                 is_heard.store(true, Ordering::Relaxed);
-                // Whoever was never answered has said nothing that means anything.
-                if is_answered.load(Ordering::Relaxed) {
-                    unframed.on_message();
-                }
+                unframed.on_message();
                 let packet = CarrierEvent::Packet {
                     path,
                     channel: Channel::Ordered,
@@ -117,12 +114,8 @@ async fn read(
 }
 
 /// Sends what waits, until it cannot.
-async fn write(
-    mut sink: SplitSink<Messages, Message>,
-    end: &End,
-    is_answered: &AtomicBool,
-) -> Error {
-    match send_all(&mut sink, &end.pipe, end, is_answered).await {
+async fn write(mut sink: SplitSink<Messages, Message>, unframed: &Unframed, end: &End) -> Error {
+    match send_all(&mut sink, unframed, &end.pipe, end).await {
         // The other end closes now.
         Ok(()) => pending().await,
         Err(error) => error,
@@ -131,13 +124,13 @@ async fn write(
 
 async fn send_all(
     sink: &mut SplitSink<Messages, Message>,
+    unframed: &Unframed,
     pipe: &Pipe,
     end: &End,
-    is_answered: &AtomicBool,
 ) -> Result<(), Error> {
     let mut arrivals: mpsc::Sender<_> = end.arrivals.clone();
     while let Some(packet) = pipe.next().await {
-        is_answered.store(true, Ordering::Relaxed);
+        unframed.on_sent();
         let mut bytes = packet.len();
         sink.feed(Message::Binary(packet.into_bytes())).await?;
         while bytes < BATCH_BYTES

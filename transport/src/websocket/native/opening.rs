@@ -115,7 +115,7 @@ impl Opener {
         &self,
         target: &Target,
     ) -> Result<(Socket, tungstenite::handshake::client::Response), OpenError> {
-        let unframed = Unframed::of_dialed();
+        let unframed = Unframed::new(true);
         let stream = unframed.count(self.connect(target).await?);
         let upgraded = client_async_with_config(target.url(), stream, Some(config())).await;
         let (messages, response) = upgraded.map_err(Box::new)?;
@@ -145,7 +145,7 @@ impl Opener {
     /// Lets in a connection of another.
     pub(super) async fn accept(&self, socket: TcpStream) -> Result<Socket, OpenError> {
         prepare(&socket).map_err(OpenError::Connect)?;
-        let unframed = Unframed::of_accepted();
+        let unframed = Unframed::new(false);
         let stream = match &self.identity {
             Some(identity) => {
                 let stream = identity.accept(socket).await;

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use tokio_util::io::InspectReader;
@@ -26,24 +26,16 @@ pub(crate) struct Unframed(Arc<Counts>);
 #[derive(Debug)]
 struct Counts {
     bytes: AtomicUsize,
-    bytes_max: AtomicUsize,
+    /// This end has dialed, or has answered: until then no message means anything.
+    is_meant: AtomicBool,
 }
 
 impl Unframed {
-    /// On a connection that this end dials.
-    pub(super) fn of_dialed() -> Self {
-        Self::at_most(UNFRAMED_BYTES_MAX)
-    }
-
-    /// On a connection of another.
-    pub(super) fn of_accepted() -> Self {
-        Self::at_most(UNANSWERED_BYTES_MAX)
-    }
-
-    fn at_most(bytes: usize) -> Self {
+    /// On a connection that this end has dialed, or another.
+    pub(super) fn new(is_dialed: bool) -> Self {
         Self(Arc::new(Counts {
             bytes: AtomicUsize::new(0),
-            bytes_max: AtomicUsize::new(bytes),
+            is_meant: AtomicBool::new(is_dialed),
         }))
     }
 
@@ -56,20 +48,29 @@ impl Unframed {
         Box::new(InspectReader::new(stream, count))
     }
 
-    /// A message has come, from an end that was answered.
+    /// Something is sent.
+    pub(super) fn on_sent(&self) {
+        self.0.is_meant.store(true, Ordering::Relaxed);
+    }
+
+    /// A message has come.
     pub(crate) fn on_message(&self) {
-        let Counts { bytes, bytes_max } = &*self.0;
-        bytes.store(0, Ordering::Relaxed);
-        bytes_max.store(UNFRAMED_BYTES_MAX, Ordering::Relaxed);
+        if self.0.is_meant.load(Ordering::Relaxed) {
+            self.0.bytes.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Waits until too many bytes have come without a message. It looks whenever it is polled: beside what reads.
     pub(crate) async fn too_many(&self) {
-        let Counts { bytes, bytes_max } = &*self.0;
-        let has_room = || bytes.load(Ordering::Relaxed) <= bytes_max.load(Ordering::Relaxed);
-        let poll = |_: &mut Context<'_>| match has_room() {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
+        let poll = |_: &mut Context<'_>| {
+            let bytes_max = match self.0.is_meant.load(Ordering::Relaxed) {
+                true => UNFRAMED_BYTES_MAX,
+                false => UNANSWERED_BYTES_MAX,
+            };
+            match self.0.bytes.load(Ordering::Relaxed) > bytes_max {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
         };
         poll_fn(poll).await;
     }
