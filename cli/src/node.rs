@@ -166,14 +166,15 @@ async fn start(
         }
         std::future::pending::<anyhow::Result<()>>().await
     };
+    let is_invited = invitation.is_some();
     let waiting = async {
-        if invitation.is_some() {
+        if is_invited {
             tell_what_is_waited_for(&member).await;
         }
         std::future::pending::<()>().await;
     };
     let refused = async {
-        match invitation.clone() {
+        match invitation {
             Some(invitation) => wrong_invitation(&member, invitation).await,
             None => std::future::pending().await,
         }
@@ -189,7 +190,8 @@ async fn start(
     }
 }
 
-/// Tells on standard error why a newcomer is not taken in, each time that it is something else, until it knows a leader.
+/// Tells on standard error why a newcomer is not taken in, each time that it is something else, until it is a member
+/// or knows a leader.
 async fn tell_what_is_waited_for(member: &Handle<Kv>) {
     let status = member.status();
     let mut told = None;
@@ -197,15 +199,15 @@ async fn tell_what_is_waited_for(member: &Handle<Kv>) {
         sleep(WAITING_TOLD_EACH).await;
         let last_error = {
             let now = status.borrow();
-            if now.leader().is_some() || now.stopped.is_some() {
+            let is_member = now.raft.configuration.contains(now.raft.id);
+            if is_member || now.leader().is_some() || now.stopped.is_some() {
                 return;
             }
             now.last_error.as_ref().map(|last| last.error.to_string())
         };
-        if last_error.is_some() && last_error != told {
-            let why = last_error.as_deref().unwrap_or_default();
+        if let Some(why) = last_error.filter(|why| told.as_ref() != Some(why)) {
             crate::tell_error(format_args!("not taken in yet: {why}"));
-            told = last_error;
+            told = Some(why);
         }
     }
 }

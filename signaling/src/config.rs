@@ -148,8 +148,8 @@ impl Config {
     /// Sets the key of the common place, which PeerJS's clients name: `peerjs` if not said.
     ///
     /// # Errors
-    /// The key has other characters than letters, digits, `-` and `_`, none or more than 64, or is `peers` or a channel's
-    /// number.
+    /// The key has other characters than letters, digits, `-` and `_`, none or more than 64, or is `peers` or a
+    /// channel's number.
     pub fn with_key(mut self, key: &str) -> Result<Self, ConfigError> {
         let fits = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
         let is_key = (1..=64).contains(&key.len()) && key.bytes().all(fits);

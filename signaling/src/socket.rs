@@ -169,8 +169,8 @@ impl Drop for Connected {
     }
 }
 
-/// How many bytes have come since the last message or ping, to which they are charged: frames without content that end no
-/// message cost time alone, for as long as they come. What comes after a goodbye counts as well.
+/// How many bytes have come since the last message or ping, to which they are charged: frames without content that end
+/// no message cost time alone, for as long as they come. What comes after a goodbye counts as well.
 struct Unframed {
     bytes: Arc<AtomicUsize>,
     /// The longest message in frames whose heads are as long as what they carry, with what is read ahead.

@@ -121,8 +121,8 @@ impl<S: StateMachine> Applier<S> {
         Ok(wishes.min())
     }
 
-    /// Applies an entry, unless it is applied, and adds to `own` what it means for this member. What becomes of its command
-    /// is told if `is_told`. After an error, or a panic of the state machine, nothing may be applied any more.
+    /// Applies an entry, unless it is applied, and adds to `own` what it means for this member. What becomes of its
+    /// command is told if `is_told`. After an error, or a panic of the state machine, nothing may be applied any more.
     ///
     /// # Errors
     /// [`MachineFault::Undecodable`] and [`MachineFault::Failed`].

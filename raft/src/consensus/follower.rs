@@ -153,8 +153,8 @@ impl Follower {
         common.may_campaign() || self.has_denied
     }
 
-    /// When it has waited in vain: then it campaigns, but not before the last vote is durable, or gives up its leader if
-    /// it is not needed.
+    /// When it has waited in vain: then it campaigns, but not before the last vote is durable, or, if it is not needed,
+    /// gives up its leader.
     fn waits_until(&self, common: &Common) -> Option<Instant> {
         let ends = match self.is_needed(common) {
             true => common.vote_is_durable(),

@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_a_later_round_says_nothing_of_the_round_that_was_timed() {
+    fn an_answer_to_a_later_round_says_nothing_of_the_timed_one() {
         let at = |n| Instant::from_origin(Duration::from_millis(n));
         let mut trip = RoundTrip::default();
 

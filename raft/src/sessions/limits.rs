@@ -7,8 +7,8 @@ pub const SESSIONS_MAX: usize = 4096;
 
 /// The most sessions of clients that a cluster keeps.
 ///
-/// One more evicts the session used least lately of the [token](super::Owner::token) that has most. A token that has no more
-/// than an equal share, this bound divided by the number of tokens that have sessions, loses none to another token.
+/// One more evicts the session used least lately of the [token](super::Owner::token) that has most. A token that has no
+/// more than an equal share, this bound divided by the number of tokens that have sessions, loses none to another token.
 /// Clients without a token share as if they had one in common.
 pub const CLIENT_SESSIONS_MAX: usize = 4096;
 

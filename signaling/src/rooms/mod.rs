@@ -335,8 +335,8 @@ impl Rooms {
         by_messages.max(by_bytes)
     }
 
-    /// Charges for what has come beside the text of a frame, such as the heads of empty ones, and returns how long to wait
-    /// before the next is read.
+    /// Charges for what has come beside the text of a frame, such as the heads of empty ones, and returns how long to
+    /// wait before the next is read.
     pub fn overhead(&mut self, now: Duration, connection: ConnectionId, bytes: usize) -> Duration {
         let Some(entry) = self.connections.get(&connection) else {
             return Duration::ZERO;
